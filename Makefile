@@ -1,0 +1,36 @@
+# Everything here starts from a bare machine with Python 3.11+, Java 17+ and Maven. `make demo` and `make test` are the two commands.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+LOCKS  := deploy/requirements
+COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml
+
+.PHONY: setup setup-test setup-train lock demo test lint bench-stream chaos clean
+
+setup: $(VENV)/.runtime
+setup-test: $(VENV)/.test
+setup-train: $(VENV)/.train
+
+$(BIN)/uv:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+
+# --no-deps: the lock already names every package, so nothing that it does not name can come in.
+$(VENV)/.runtime: $(LOCKS)/runtime.txt pyproject.toml | $(BIN)/uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps -r $(LOCKS)/runtime.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
+	@touch $@
+
+$(VENV)/.test: $(LOCKS)/test.txt $(VENV)/.runtime
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps -r $(LOCKS)/test.txt
+	@touch $@
+
+$(VENV)/.train: $(LOCKS)/train.txt $(VENV)/.test
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps -r $(LOCKS)/train.txt
+	@touch $@
+
+# The widest lock is solved first and constrains the narrower ones, so that one version of a package serves all three.
+lock: | $(BIN)/uv
+	$(COMPILE) --extra test --extra bench --extra train -o $(LOCKS)/train.txt
+	$(COMPILE) --extra test --extra bench -c $(LOCKS)/train.txt -o $(LOCKS)/test.txt
+	$(COMPILE) -c $(LOCKS)/train.txt -o $(LOCKS)/runtime.txt
