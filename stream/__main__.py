@@ -6,6 +6,7 @@ import click
 
 from stream.commands import OneLineErrors
 from stream.commands.broker import broker
+from stream.commands.topics import topics
 
 
 @click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
@@ -19,6 +20,7 @@ def cli() -> None:
 
 
 cli.add_command(broker)
+cli.add_command(topics)
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ import time
 import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +56,8 @@ offsets.topic.num.partitions=8
 transaction.state.log.num.partitions=8
 # The usual 3 s pause before a group's first assignment is for fleets that start together; here a person is waiting.
 group.initial.rebalance.delay.ms=0
+# So that a test of a lost worker need not wait 6 s for the group to notice.
+group.min.session.timeout.ms=1000
 log.cleaner.enable=true
 """
 
@@ -246,10 +248,8 @@ def _end(running: Running, wait: float) -> None:
 
 
 def _alive(running: Running) -> bool:
-    try:
+    with suppress(ChildProcessError):  # another process started it: then there is nothing to wait for
         os.waitpid(running.pid, os.WNOHANG)  # our own child stays a zombie until it is waited for
-    except ChildProcessError:
-        pass  # another process started it: there is nothing to wait for
     return f" {' '.join(_marks(running.directory))} " in _command_line(running.pid)
 
 

@@ -1,0 +1,158 @@
+"""Every setting of the worker: one frozen object, read from the environment once, by `Settings.load`.
+
+A setting `label_horizon` is the variable `AEGIS_LABEL_HORIZON`. Durations are seconds inside, and are written `7d`,
+`36h`, `90m`, `10s`, `200ms` or as a plain number of seconds outside.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import SettingsError as UndecodableError
+
+from stream.errors import SettingsError
+
+PREFIX = "AEGIS_"
+TEST_PREFIX = "AEGIS_TEST_"  # read by the tests, never by the worker
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+TOPIC_NAME = r"[a-zA-Z0-9._-]"  # what Kafka allows
+
+
+def seconds(value: object) -> object:
+    """Returns the seconds of "7d", "36h", "90m", "10s", "200ms" or "90"; anything but text is returned as it is.
+
+    Raises ValueError for a text that is no duration.
+    """
+    if not isinstance(value, str):
+        return value
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\s*", value)
+    if found is None:
+        raise ValueError(f"{value!r} is no duration: write 7d, 36h, 90m, 10s, 200ms or a number of seconds")
+    return float(found[1]) * UNITS[found[2] or "s"]
+
+
+def _names(value: object) -> object:
+    """Splits "lexical, semantic": a list of names needs no JSON."""
+    return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+
+Seconds = Annotated[float, BeforeValidator(seconds)]
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
+PolicyName = Literal["permissive", "defensive"]
+
+
+class Settings(BaseSettings):
+    """The worker's settings; `Settings.load()` reads them, and says what is wrong in one line."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True
+    )
+
+    # Kafka
+    broker: str = Field("127.0.0.1:9092", min_length=1)
+    """Bootstrap servers, `host:port`, several with commas between them. The default is the embedded broker's."""
+    app_id: str = Field("aegis", pattern=f"^{TOPIC_NAME}{{1,100}}$")
+    """Names the consumer group, the changelog and the transactional ids: two workers with one name share the work."""
+    topic_prefix: str = Field("aegis.", pattern=f"^{TOPIC_NAME}{{0,100}}$")
+    """In front of every topic of the contract, so that several deployments share a cluster."""
+    partitions: int = Field(8, ge=1, le=1000)
+    """Partitions of turns, labels, verdicts and the state: the most workers that can share the work. Eight let a small
+    start grow eightfold before anything is raised; each costs every worker one producer id and one store."""
+    replication_factor: int = Field(1, ge=1, le=32767)
+    """Copies of every partition. One is all that the embedded broker can hold; a cluster wants 3."""
+    session_timeout: Seconds = Field(10.0, ge=1.0, le=300.0)
+    """Seconds without a heartbeat after which the group gives a worker's partitions away: so long a killed worker's
+    turns wait. Ten outlive a usual GC or disk pause, Kafka's 45 would leave conversations unmoderated that long. A
+    broker refuses less than its own group.min.session.timeout.ms (6 s, unless changed as in the embedded one)."""
+    heartbeat: Seconds = Field(3.0, gt=0.0)
+    """Seconds between heartbeats: a third of the session time-out, so that two may be lost."""
+
+    # State
+    store: Literal["rocksdict", "memory"] = "rocksdict"
+    """Where a partition's state lives: on disk, where a restart reads only what is new, or in memory."""
+    data_dir: Path = Path(".aegis/state")
+    """Folder of the on-disk state. It may be lost at any time: the changelog is the truth."""
+    label_horizon: Seconds = Field(7 * 86400.0, ge=1.0, le=365 * 86400.0)
+    """Seconds after its verdict during which a turn's label is still learned. People answer within days; each day more
+    keeps a day's turns (about 300 bytes each) in the state."""
+    max_text_bytes: int = Field(65536, ge=1, le=500_000)
+    """Bytes of UTF-8 in a turn's text; a longer one is a dead letter. 64 KiB is a long essay; the ceiling keeps the
+    verdict and the pending record under Kafka's 1 MiB a message."""
+
+    # Learning
+    policy: PolicyName = "permissive"
+    """How labels are read for tenants not named in `tenant_policies`: is "needs caution" safe (permissive) or not."""
+    tenant_policies: dict[str, PolicyName] = Field(default_factory=dict)
+    """JSON object from tenant to policy, e.g. `{"acme": "defensive"}`."""
+
+    # Experts
+    experts_dir: Path | None = None
+    """Folder of the experts, one folder each; none: those that are shipped."""
+    experts: Names | None = Field(None, min_length=1)
+    """Names of the experts to run, with commas between them; none: all in the folder."""
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    """Where experts run: `auto` takes a CUDA device when there is one, else the CPU."""
+    expert_timeout: Seconds = Field(10.0, gt=0.0, le=600.0)
+    """Seconds after which an expert that has not answered sleeps for that batch; far above a healthy batch (under 1 s
+    on a CPU), below what a conversation can wait."""
+    batch_seconds: Seconds = Field(0.2, gt=0.0, le=60.0)
+    """Seconds of work that one batch should take: larger ones use the device better, smaller ones answer sooner."""
+
+    # Operation
+    http_port: int = Field(0, ge=0, le=65535)
+    """Port of metrics and health; 0 serves none."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe event that is logged."""
+    log_format: Literal["json", "console"] = "console"
+    """`json` for a collector, `console` for a person."""
+
+    @model_validator(mode="after")
+    def _heartbeat_fits(self) -> Settings:
+        if self.heartbeat * 2 > self.session_timeout:
+            took, limit = f"{self.heartbeat:g} s", f"{self.session_timeout:g} s"
+            raise ValueError(f"{PREFIX}HEARTBEAT ({took}) is over half of {PREFIX}SESSION_TIMEOUT ({limit})")
+        return self
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Settings:
+        """Returns the settings of the environment, `overrides` (by field name) before them.
+
+        Raises SettingsError, one line: an `AEGIS_` variable that no setting has, a value that cannot be, an unknown
+        override.
+        """
+        refuse_unknown(os.environ, cls.model_fields)
+        try:
+            return cls(**overrides)
+        except ValidationError as error:
+            raise SettingsError(_one_line(error)) from error
+        except UndecodableError as error:
+            field = re.search(r'field "(\w+)"', str(error))
+            name = f"{PREFIX}{field[1].upper()}" if field else "a setting"
+            raise SettingsError(f"{name} is not valid JSON: {error.__cause__}") from error
+
+
+def refuse_unknown(environ: Iterable[str], fields: Iterable[str]) -> None:
+    """Raises SettingsError for a variable with our prefix that is no setting: a misspelt one would do nothing."""
+    known = [PREFIX + field.upper() for field in fields]
+    for name in environ:
+        if name.upper().startswith(PREFIX) and not name.upper().startswith(TEST_PREFIX) and name.upper() not in known:
+            near = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.0)[0]
+            raise SettingsError(f"{name} is no setting; the nearest is {near}: rename it, or unset it")
+
+
+def _one_line(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    reason = first["msg"].removeprefix("Value error, ")
+    where = [str(part) for part in first["loc"]]
+    if not where:
+        return f"{reason}: settings that do not fit together"
+    name = PREFIX + where[0].upper() + "".join(f"[{part}]" for part in where[1:])
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return f"{name}: {reason}{more}"

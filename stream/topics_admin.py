@@ -1,0 +1,172 @@
+"""Makes, mends, checks and deletes the topics of the contract on a real broker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
+
+from stream.errors import TopicsError
+from stream.settings import Settings
+from stream.topics import Mismatch, TopicFound, TopicNames, TopicSpec, compare, contract, fitted
+
+CONNECT_SECONDS = 10.0  # a person waits for this; a broker that lives answers in milliseconds
+CHANGE_SECONDS = 60.0  # hundreds of partitions take a small broker many seconds
+POLL_SECONDS = 0.05
+SET_ON_TOPIC = 1  # Kafka's ConfigSource DYNAMIC_TOPIC_CONFIG: set on the topic itself, not inherited from the broker
+
+
+async def check(settings: Settings) -> list[Mismatch]:
+    """Returns every point in which the broker's topics differ from the contract; empty when all is as it must be.
+
+    Raises TopicsError, one line, within 10 s when no broker answers.
+    """
+    async with _admin(settings) as admin:
+        return await _compare_all(admin, settings)
+
+
+async def create(settings: Settings) -> list[str]:
+    """Makes missing topics, adds missing partitions and alters settings that differ; returns a line for each change.
+
+    Changes nothing when something cannot be mended, and raises TopicsError that says what. Returns when every topic is
+    as the contract asks and has a leader in every partition.
+    """
+    async with _admin(settings) as admin:
+        stuck = [wrong for wrong in await _compare_all(admin, settings) if wrong.refused and not wrong.mendable]
+        if stuck:
+            raise TopicsError("; ".join(map(str, stuck)))
+        names, lines = TopicNames.of(settings), []
+        for spec in contract(settings):  # one after the other: the order is part of the contract
+            now = await _describe(admin, [spec.name, names.turns, names.labels])
+            (fit,) = fitted((spec,), names, now)
+            lines += await _mend(admin, fit, now.get(spec.name))
+            await _await_ready(admin, fit)
+        return lines
+
+
+async def delete(settings: Settings) -> list[str]:
+    """Deletes the contract's topics and all they hold; returns the names of those that existed.
+
+    Raises TopicsError when no broker answers or it refuses.
+    """
+    names = [spec.name for spec in contract(settings)]
+    async with _admin(settings) as admin:
+        response = await admin.delete_topics(names)
+        codes = {name: code for name, code in response.topic_error_codes}
+        _refuse((name, code, None) for name, code in codes.items() if code != UnknownTopicOrPartitionError.errno)
+        async with asyncio.timeout(CHANGE_SECONDS):
+            while await _topics(admin, names):
+                await asyncio.sleep(POLL_SECONDS)
+    return [name for name, code in codes.items() if code == 0]
+
+
+@asynccontextmanager
+async def _admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
+    """A connected client; whatever Kafka or the network raises inside becomes one line."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.broker, request_timeout_ms=int(CONNECT_SECONDS * 1000))
+    try:
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await admin.start()
+        except (KafkaError, OSError, ValueError) as error:
+            start = "start one with `aegis broker start`, or name another with AEGIS_BROKER"
+            raise TopicsError(f"no broker answers at {settings.broker}: {start}") from error
+        async with asyncio.timeout(CHANGE_SECONDS * 2):
+            yield admin
+    except TimeoutError as error:
+        raise TopicsError(f"the broker at {settings.broker} took too long: see its log, then run this again") from error
+    except KafkaError as error:
+        raise TopicsError(
+            f"the broker at {settings.broker} refused ({error}): mend that, then run this again"
+        ) from error
+    finally:
+        await admin.close()
+
+
+async def _compare_all(admin: AIOKafkaAdminClient, settings: Settings) -> list[Mismatch]:
+    specs, names = contract(settings), TopicNames.of(settings)
+    found = await _describe(admin, [spec.name for spec in specs])
+    return [wrong for spec in fitted(specs, names, found) for wrong in compare(spec, found.get(spec.name))]
+
+
+async def _topics(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
+    # All topics are asked for, since a broker that makes topics by itself would make those that we name here.
+    wanted, topics = set(names), await admin.describe_topics()
+    return {
+        topic["topic"]: topic["partitions"] for topic in topics if topic["topic"] in wanted and not topic["error_code"]
+    }
+
+
+async def _describe(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, TopicFound]:
+    topics = await _topics(admin, names)
+    configs = await asyncio.gather(*(_config(admin, name) for name in topics))
+    return {
+        name: TopicFound(
+            partitions=len(partitions),
+            replication=min((len(partition["replicas"]) for partition in partitions), default=0),
+            config={key: value for key, (value, _) in config.items()},
+        )
+        for (name, partitions), config in zip(topics.items(), configs, strict=True)
+    }
+
+
+async def _config(admin: AIOKafkaAdminClient, name: str) -> dict[str, tuple[str, int]]:
+    """Returns a topic's effective settings: value and where it comes from (Kafka's ConfigSource)."""
+    (response,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name)])
+    code, message, _, _, entries = response.resources[0]
+    _refuse([(name, code, message)])
+    return {entry[0]: (entry[1], entry[3]) for entry in entries}
+
+
+async def _mend(admin: AIOKafkaAdminClient, spec: TopicSpec, found: TopicFound | None) -> list[str]:
+    if found is None:
+        return await _make(admin, spec)
+    lines = []
+    if found.partitions < spec.partitions:
+        await admin.create_partitions({spec.name: NewPartitions(spec.partitions)})
+        lines.append(f"{spec.name}: {found.partitions} -> {spec.partitions} partitions")
+    wrong = {key: want.value for key, want in spec.config.items() if not want.accepts(found.config[key])}
+    if wrong:
+        await _alter(admin, spec.name, wrong)
+        lines += [f"{spec.name}: {key} {found.config[key]} -> {value}" for key, value in wrong.items()]
+    return lines
+
+
+async def _make(admin: AIOKafkaAdminClient, spec: TopicSpec) -> list[str]:
+    config = {key: want.value for key, want in spec.config.items()}
+    if spec.replication >= 3:
+        # An acknowledged record then survives the loss of any one broker; with two copies it would stop the writers.
+        config["min.insync.replicas"] = "2"
+    topic = NewTopic(spec.name, spec.partitions, spec.replication, topic_configs=config)
+    response = await admin.create_topics([topic])
+    _refuse(error for error in response.topic_errors if error[1] != TopicAlreadyExistsError.errno)
+    copies = f"{spec.replication} copies each" if spec.replication > 1 else "1 copy each"
+    return [f"{spec.name}: made, {spec.partitions} partitions, {copies}"]
+
+
+async def _alter(admin: AIOKafkaAdminClient, name: str, changes: dict[str, str]) -> None:
+    # aiokafka knows only the request that replaces all of a topic's own settings: what an operator set is sent again.
+    kept = {key: value for key, (value, source) in (await _config(admin, name)).items() if source == SET_ON_TOPIC}
+    (response,) = await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, {**kept, **changes})])
+    _refuse((name, code, message) for code, message, _, _ in response.resources)
+
+
+async def _await_ready(admin: AIOKafkaAdminClient, spec: TopicSpec) -> None:
+    """Returns when every partition has a leader: before that a producer's first record would be refused."""
+    async with asyncio.timeout(CHANGE_SECONDS):
+        while True:
+            partitions = (await _topics(admin, [spec.name])).get(spec.name, [])
+            if sum(partition["leader"] >= 0 for partition in partitions) >= spec.partitions:
+                return
+            await asyncio.sleep(POLL_SECONDS)
+
+
+def _refuse(errors: Iterable[tuple[str, int, str | None]]) -> None:
+    for name, code, message in errors:
+        if code:
+            raise TopicsError(f"the broker refused a change of topic {name}: {message or for_code(code).message}")
