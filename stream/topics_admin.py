@@ -57,7 +57,7 @@ async def delete(settings: Settings) -> list[str]:
     names = [spec.name for spec in contract(settings)]
     async with _admin(settings) as admin:
         response = await admin.delete_topics(names)
-        codes = {name: code for name, code in response.topic_error_codes}
+        codes: dict[str, int] = dict(response.topic_error_codes)
         _refuse((name, code, None) for name, code in codes.items() if code != UnknownTopicOrPartitionError.errno)
         async with asyncio.timeout(CHANGE_SECONDS):
             while await _topics(admin, names):

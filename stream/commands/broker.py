@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from stream import broker as embedded
+from stream.broker_jars import ensure_jars, find_java
 from stream.errors import BrokerError
 
 directory_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
@@ -50,6 +51,18 @@ def start(directory: Path, port: int, wait: float) -> None:
     """
     running = embedded.start(directory, port, wait)
     click.echo(f"broker up on {running.bootstrap} (pid {running.pid}, data in {running.directory})")
+
+
+@broker.command()
+def fetch() -> None:
+    """Fetch the broker's jars, so that a later start needs no network.
+
+    \b
+    Example:
+      aegis broker fetch
+    """
+    find_java()
+    click.echo(f"Apache Kafka is in {ensure_jars()}")
 
 
 @broker.command()
