@@ -17,7 +17,7 @@ import time
 import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -248,9 +248,14 @@ def _end(running: Running, wait: float) -> None:
 
 
 def _alive(running: Running) -> bool:
-    with suppress(ChildProcessError):  # another process started it: then there is nothing to wait for
-        os.waitpid(running.pid, os.WNOHANG)  # our own child stays a zombie until it is waited for
-    return f" {' '.join(_marks(running.directory))} " in _command_line(running.pid)
+    line = _command_line(running.pid)
+    if line:
+        return f" {' '.join(_marks(running.directory))} " in line
+    # No arguments: no such process, or a child of ours that has ended and must be waited for, or has not begun yet.
+    try:
+        return os.waitpid(running.pid, os.WNOHANG) == (0, 0)
+    except ChildProcessError:
+        return False
 
 
 def _marks(directory: Path) -> list[str]:
@@ -259,7 +264,7 @@ def _marks(directory: Path) -> list[str]:
 
 
 def _command_line(pid: int) -> str:
-    """The arguments of a process with a blank between them, empty when there is none (a zombie has none either)."""
+    """The arguments of a process with a blank between them, empty when there are none."""
     if Path("/proc/self/cmdline").exists():
         try:
             return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").replace("\0", " ")

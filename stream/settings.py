@@ -52,37 +52,44 @@ class Settings(BaseSettings):
     """The worker's settings; `Settings.load()` reads them, and says what is wrong in one line."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True
+        env_prefix=PREFIX, frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True
     )
 
     # Kafka
-    broker: str = Field("127.0.0.1:9092", min_length=1)
+    broker: str = Field(default="127.0.0.1:9092", min_length=1)
     """Bootstrap servers, `host:port`, several with commas between them. The default is the embedded broker's."""
-    app_id: str = Field("aegis", pattern=f"^{TOPIC_NAME}{{1,100}}$")
+    app_id: str = Field(default="aegis", pattern=f"^{TOPIC_NAME}{{1,100}}$")
     """Names the consumer group, the changelog and the transactional ids: two workers with one name share the work."""
-    topic_prefix: str = Field("aegis.", pattern=f"^{TOPIC_NAME}{{0,100}}$")
+    topic_prefix: str = Field(default="aegis.", pattern=f"^{TOPIC_NAME}{{0,100}}$")
     """In front of every topic of the contract, so that several deployments share a cluster."""
-    partitions: int = Field(8, ge=1, le=1000)
+    partitions: int = Field(default=8, ge=1, le=1000)
     """Partitions of turns, labels, verdicts and the state: the most workers that can share the work. Eight let a small
     start grow eightfold before anything is raised; each costs every worker one producer id and one store."""
-    replication_factor: int = Field(1, ge=1, le=32767)
+    replication_factor: int = Field(default=1, ge=1, le=32767)
     """Copies of every partition. One is all that the embedded broker can hold; a cluster wants 3."""
-    session_timeout: Seconds = Field(10.0, ge=1.0, le=300.0)
+    session_timeout: Seconds = Field(default=10.0, ge=1.0, le=300.0)
     """Seconds without a heartbeat after which the group gives a worker's partitions away: so long a killed worker's
     turns wait. Ten outlive a usual GC or disk pause, Kafka's 45 would leave conversations unmoderated that long. A
     broker refuses less than its own group.min.session.timeout.ms (6 s, unless changed as in the embedded one)."""
-    heartbeat: Seconds = Field(3.0, gt=0.0)
+    heartbeat: Seconds = Field(default=3.0, gt=0.0)
     """Seconds between heartbeats: a third of the session time-out, so that two may be lost."""
+
+    write_timeout: Seconds = Field(default=30.0, gt=0.0, le=3600.0)
+    """Seconds within which the broker must acknowledge a record; then the worker ends and starts again from its
+    changelog. A leader election takes a few seconds; aiokafka itself would retry for ever."""
+    stall_timeout: Seconds = Field(default=120.0, gt=0.0, le=86400.0)
+    """Seconds that a partition may stand still while records wait in it; then the worker ends and starts again. Far
+    above the slowest batch, below what a conversation can go unmoderated."""
 
     # State
     store: Literal["rocksdict", "memory"] = "rocksdict"
     """Where a partition's state lives: on disk, where a restart reads only what is new, or in memory."""
     data_dir: Path = Path(".aegis/state")
     """Folder of the on-disk state. It may be lost at any time: the changelog is the truth."""
-    label_horizon: Seconds = Field(7 * 86400.0, ge=1.0, le=365 * 86400.0)
+    label_horizon: Seconds = Field(default=7 * 86400.0, ge=1.0, le=365 * 86400.0)
     """Seconds after its verdict during which a turn's label is still learned. People answer within days; each day more
     keeps a day's turns (about 300 bytes each) in the state."""
-    max_text_bytes: int = Field(65536, ge=1, le=500_000)
+    max_text_bytes: int = Field(default=65536, ge=1, le=500_000)
     """Bytes of UTF-8 in a turn's text; a longer one is a dead letter. 64 KiB is a long essay; the ceiling keeps the
     verdict and the pending record under Kafka's 1 MiB a message."""
 
@@ -95,18 +102,18 @@ class Settings(BaseSettings):
     # Experts
     experts_dir: Path | None = None
     """Folder of the experts, one folder each; none: those that are shipped."""
-    experts: Names | None = Field(None, min_length=1)
+    experts: Names | None = Field(default=None, min_length=1)
     """Names of the experts to run, with commas between them; none: all in the folder."""
-    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     """Where experts run: `auto` takes a CUDA device when there is one, else the CPU."""
-    expert_timeout: Seconds = Field(10.0, gt=0.0, le=600.0)
+    expert_timeout: Seconds = Field(default=10.0, gt=0.0, le=600.0)
     """Seconds after which an expert that has not answered sleeps for that batch; far above a healthy batch (under 1 s
     on a CPU), below what a conversation can wait."""
-    batch_seconds: Seconds = Field(0.2, gt=0.0, le=60.0)
+    batch_seconds: Seconds = Field(default=0.2, gt=0.0, le=60.0)
     """Seconds of work that one batch should take: larger ones use the device better, smaller ones answer sooner."""
 
     # Operation
-    http_port: int = Field(0, ge=0, le=65535)
+    http_port: int = Field(default=0, ge=0, le=65535)
     """Port of metrics and health; 0 serves none."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe event that is logged."""

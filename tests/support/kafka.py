@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 T = TypeVar("T")
 POLL_SECONDS = 0.05
@@ -40,17 +41,12 @@ async def consume_until(
     Fails after `deadline` seconds, and says how many records had come. Needs no group and commits nothing.
     """
     records: list[Any] = []
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap, enable_auto_commit=False, max_partition_fetch_bytes=4_000_000
-    )
+    consumer = _reader(bootstrap, topic)
     await consumer.start()
     try:
-        await _assign_all(consumer, topic)
         end = time.monotonic() + deadline
         while not predicate(records):
-            assert time.monotonic() < end, (
-                f"{topic}: {len(records)} records in {deadline:g} s, and not what was awaited"
-            )
+            assert time.monotonic() < end, f"{topic}: {len(records)} records in {deadline:g} s, not what was awaited"
             for batch in (await consumer.getmany(timeout_ms=200)).values():
                 records += batch
     finally:
@@ -60,10 +56,10 @@ async def consume_until(
 
 async def end_offsets(bootstrap: str, topic: str) -> dict[int, int]:
     """Returns the end offset of every partition of a topic."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
+    consumer = _reader(bootstrap, topic)
     await consumer.start()
     try:
-        ends = await consumer.end_offsets(await _assign_all(consumer, topic))
+        ends = await consumer.end_offsets(consumer.assignment())
         return {partition.partition: offset for partition, offset in ends.items()}
     finally:
         await consumer.stop()
@@ -78,13 +74,17 @@ def eventually(predicate: Callable[[], T], deadline: float = 30.0, awaited: str 
     return value
 
 
-async def eventually_async(predicate: Callable[[], T], deadline: float = 30.0, awaited: str = "the condition") -> T:
-    """As `eventually`, while the event loop goes on."""
+async def eventually_async(predicate: Callable[[], Any], deadline: float = 30.0, awaited: str = "the condition") -> Any:
+    """As `eventually`, while the event loop goes on; the predicate may be a coroutine function."""
     end = time.monotonic() + deadline
-    while not (value := predicate()):
+    while not (value := await _value(predicate())):
         assert time.monotonic() < end, f"{awaited} did not come in {deadline:g} s (last: {value!r})"
         await asyncio.sleep(POLL_SECONDS)
     return value
+
+
+async def _value(answer: Any) -> Any:
+    return await answer if inspect.isawaitable(answer) else answer
 
 
 def _arguments(record: Record) -> dict[str, Any]:
@@ -97,18 +97,12 @@ def _arguments(record: Record) -> dict[str, Any]:
     }
 
 
-async def _assign_all(consumer: Any, topic: str) -> list[Any]:
-    numbers = await _partitions(consumer, topic)
-    partitions = [TopicPartition(topic, number) for number in sorted(numbers)]
-    consumer.assign(partitions)
-    await consumer.seek_to_beginning(*partitions)
-    return partitions
-
-
-async def _partitions(consumer: Any, topic: str) -> set[int]:
-    end = time.monotonic() + 10
-    while not (numbers := consumer.partitions_for_topic(topic)):
-        assert time.monotonic() < end, f"there is no topic {topic}"
-        await consumer.topics()  # asks the broker again
-        await asyncio.sleep(POLL_SECONDS)
-    return set(numbers)
+def _reader(bootstrap: str, topic: str) -> Any:
+    """A consumer of every partition from its start: without a group aiokafka assigns them all."""
+    return AIOKafkaConsumer(
+        topic,
+        bootstrap_servers=bootstrap,
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        max_partition_fetch_bytes=4_000_000,
+    )

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from stream.errors import SettingsError
+from stream.settings import Settings, seconds
+
+
+def refusal(**overrides: object) -> str:
+    with pytest.raises(SettingsError) as refused:
+        Settings.load(**overrides)
+    line = str(refused.value)
+    assert "\n" not in line
+    return line
+
+
+def test_without_any_variable_the_settings_are_the_documented_defaults() -> None:
+    settings = Settings.load()
+    assert (settings.broker, settings.app_id, settings.partitions, settings.store) == (
+        "127.0.0.1:9092",
+        "aegis",
+        8,
+        "rocksdict",
+    )
+    assert settings.label_horizon == 7 * 24 * 3600
+
+
+def test_a_variable_sets_the_setting_of_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AEGIS_LABEL_HORIZON", "36h")
+    monkeypatch.setenv("AEGIS_TENANT_POLICIES", '{"acme": "defensive"}')
+    monkeypatch.setenv("AEGIS_EXPERTS", "lexical, semantic")
+    settings = Settings.load()
+    assert settings.label_horizon == 36 * 3600
+    assert settings.tenant_policies == {"acme": "defensive"}
+    assert settings.experts == ("lexical", "semantic")
+
+
+def test_an_override_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AEGIS_PARTITIONS", "3")
+    assert Settings.load(partitions=5).partitions == 5
+
+
+def test_a_misspelt_variable_is_refused_with_the_nearest_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AEGIS_LABEL_HORIZN", "7d")
+    assert refusal() == "AEGIS_LABEL_HORIZN is no setting; the nearest is AEGIS_LABEL_HORIZON: rename it, or unset it"
+
+
+def test_variables_of_the_tests_and_of_others_are_let_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AEGIS_TEST_ANYTHING", "1")
+    monkeypatch.setenv("KAFKA_HEAP_OPTS", "1")
+    assert Settings.load().app_id == "aegis"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("AEGIS_PARTITIONS", "0", "AEGIS_PARTITIONS: Input should be greater than or equal to 1"),
+        ("AEGIS_STORE", "disk", "AEGIS_STORE: Input should be 'rocksdict' or 'memory'"),
+        ("AEGIS_LABEL_HORIZON", "a week", "AEGIS_LABEL_HORIZON: 'a week' is no duration: write 7d"),
+        ("AEGIS_LABEL_HORIZON", "nan", "AEGIS_LABEL_HORIZON: 'nan' is no duration"),
+        ("AEGIS_TENANT_POLICIES", "{acme", "AEGIS_TENANT_POLICIES is not valid JSON"),
+        ("AEGIS_TENANT_POLICIES", '{"acme": "lax"}', "AEGIS_TENANT_POLICIES[acme]: Input should be 'permissive'"),
+        ("AEGIS_HEARTBEAT", "6s", "AEGIS_HEARTBEAT (6 s) is over half of AEGIS_SESSION_TIMEOUT (10 s)"),
+        ("AEGIS_EXPERTS", " , ", "AEGIS_EXPERTS: "),
+        ("AEGIS_APP_ID", "two words", "AEGIS_APP_ID: String should match pattern"),
+    ],
+)
+def test_an_impossible_value_is_one_line_that_names_its_variable(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert refusal().startswith(says)
+
+
+def test_several_impossible_values_are_counted_in_the_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AEGIS_PARTITIONS", "0")
+    monkeypatch.setenv("AEGIS_STORE", "disk")
+    assert refusal().endswith("(and 1 more)")
+
+
+def test_an_override_that_is_no_setting_is_refused() -> None:
+    assert "AEGIS_PARTITION:" in refusal(partition=3)
+
+
+def test_settings_cannot_change_after_they_were_read() -> None:
+    settings = Settings.load()
+    with pytest.raises(ValidationError):
+        settings.partitions = 9
+
+
+def test_every_setting_says_its_unit_and_reason() -> None:
+    silent = [name for name in Settings.model_fields if not Settings.model_fields[name].description]
+    assert silent == []
+
+
+@given(
+    st.floats(min_value=0, max_value=1e6).map(lambda value: round(value, 3)),
+    st.sampled_from(["ms", "s", "m", "h", "d"]),
+)
+def test_a_duration_is_its_number_times_its_unit(number: float, unit: str) -> None:
+    factor = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}[unit]
+    assert seconds(f"{number:.3f}{unit}") == pytest.approx(number * factor)
+    assert seconds(f"{number:.3f}") == number
