@@ -1,0 +1,238 @@
+"""Additive moments: all that is learned in one context, as sums from which weights, losses and regret are read.
+
+Axes, in this order: H half-lives, K experts, C label classes, S statistics (n, m1, m2, a, b, t). With q the importance
+weight, for every half-life h, expert i and label class c, over the labelled rounds of class c in which expert i was
+awake:
+
+    n = sum q d              m1 = sum q d p           m2 = sum q d p^2
+    a = sum q d log p        b = sum q d log(1 - p)   t = sum q d [p >= 1/2]
+
+where d = 2 ** (-(at - scored_at) / h) and p is the score of the expert, of the forecast of half-life h, or of the
+verdict. (Cesa-Bianchi & Lugosi, Prediction, Learning, and Games, 2006, ch. 2 and 3, need no more of the past than these
+cumulative losses.)
+
+Being sums they do not know the order or the partition of the labels, and a label is corrected by taking it back and
+adding it again.
+
+Delay. Put the labelled rounds in scoring order. The k-th of them has k - 1 predecessors, of which the forecast had read
+`used_k`, so it missed k - 1 - used_k, and over all T rounds
+
+    D = sum_k (k - 1 - used_k) = T (T - 1) / 2 - U,    U = sum_k used_k,
+
+which needs no order: T and U are sums. With importance weights a missed round s weighs q_k q_s in the bounds, and in
+the same way D = sum_k q_k (Q_<k - used_k) = (Q^2 - sum q^2) / 2 - sum_k q_k used_k, with Q = sum q and `used` counted
+in q. At q = 1 the two agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from itertools import pairwise
+from math import inf
+from typing import Final
+
+import numpy as np
+
+from ensemble.errors import AdviceError, MomentsMismatchError
+from ensemble.policy import CLASSES
+from ensemble.rounds import STATISTICS, Floats, N, Rounds, statistics
+
+DAY: Final = 86_400.0
+HALF_LIVES: Final = (inf, 7 * DAY, DAY, DAY / 24)
+"""Seconds of event time. Never forget; a week (a season of abuse); a day (a campaign); an hour (an attack or a broken
+expert).
+"""
+
+_C, _S = len(CLASSES), len(STATISTICS)
+
+SUMS: Final = ("rounds", "used", "squares", "expert", "forecast", "published", "hedge", "total")
+"""The fields that add up: all but the axes and the reference time."""
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """The sums of one context. Arrays are read-only; every operation answers a new record.
+
+    Raises AdviceError when names repeat, the first half-life is not infinity, or an array has another shape than the
+    axes say.
+    """
+
+    experts: tuple[str, ...]
+    """K names "name@version"."""
+    half_lives: tuple[float, ...]
+    """H seconds, strictly decreasing, the first is infinity."""
+    at: float
+    """The unix seconds to which decayed sums refer, the latest `scored_at` seen; -inf while nothing was."""
+    rounds: int
+    """T: labelled rounds, each counted once whatever its q."""
+    used: float
+    """U = sum q used, see Delay above."""
+    squares: float
+    """sum q^2; equal to sum q exactly when every turn is labelled."""
+    expert: Floats
+    """[H, K, C, S] sums of the expert's own score over the rounds in which it was awake, decayed."""
+    forecast: Floats
+    """[H, K, C, S] the same sums of the forecast p[h] of that very half-life, over the rounds in which expert i was
+    awake.
+
+    Regret under h must compare expert i with the forecast that the weights under h made, and only where i was awake:
+    then sum_i pi_i exp(eta R[i, h]) never grows in a round without delay, the potential argument of `regret.py`, for
+    each h by itself.
+    """
+    published: Floats
+    """[K, C, S] sums of the verdict's score over the rounds in which expert i was awake, undecayed."""
+    hedge: Floats
+    """[H, C, S] sums of the forecast p[h] over all rounds with somebody awake, undecayed: what the half-lives are
+    weighed by.
+    """
+    total: Floats
+    """[C, S] sums of the verdict's score over all those rounds, undecayed."""
+
+    def __post_init__(self) -> None:
+        if len(set(self.experts)) != len(self.experts):
+            raise AdviceError(f"experts {self.experts} name one twice: give each a name@version of its own")
+        if not self.half_lives or self.half_lives[0] != inf or not all(a > b > 0 for a, b in pairwise(self.half_lives)):
+            raise AdviceError(f"half_lives {self.half_lives} must be infinity first, then strictly decreasing above 0")
+        for name, shape in shapes(len(self.half_lives), len(self.experts)).items():
+            array: Floats = getattr(self, name)
+            if array.shape != shape:
+                raise AdviceError(f"moments.{name} has shape {array.shape}, its axes say {shape}")
+            array.setflags(write=False)
+
+    @property
+    def own(self) -> Floats:
+        """[K, C, S] sums of each expert, undecayed: those under the first half-life."""
+        first: Floats = self.expert[0]
+        return first
+
+    @property
+    def counted(self) -> float:
+        """Q = sum q over the labelled rounds; T where every turn is labelled. What a turn forecast from these moments
+        has `used`.
+        """
+        return float(self.total[:, N].sum())
+
+    @property
+    def delay(self) -> float:
+        """D, see above; clipped at 0."""
+        return max(0.0, (self.counted**2 - self.squares) / 2.0 - self.used)
+
+
+def shapes(half_lives: int, experts: int) -> dict[str, tuple[int, ...]]:
+    """The shape of each array of Moments with H half-lives and K experts, in the order in which they are stored."""
+    return {
+        "expert": (half_lives, experts, _C, _S),
+        "forecast": (half_lives, experts, _C, _S),
+        "published": (experts, _C, _S),
+        "hedge": (half_lives, _C, _S),
+        "total": (_C, _S),
+    }
+
+
+def zero(experts: Sequence[str], half_lives: Sequence[float] = HALF_LIVES) -> Moments:
+    """The moments of no rounds: the neutral element of `merge`."""
+    arrays = {name: np.zeros(shape) for name, shape in shapes(len(half_lives), len(experts)).items()}
+    return Moments(tuple(experts), tuple(half_lives), at=-inf, rounds=0, used=0.0, squares=0.0, **arrays)
+
+
+def fold(moments: Moments, rounds: Rounds) -> Moments:
+    """The moments with these rounds added, or taken back where their sign is -1.
+
+    `rounds` has its K and H axes in the order of `moments`. Raises AdviceError when they differ in length.
+    """
+    panel, axes = (rounds.scores.shape[1], rounds.forecasts.shape[1]), (len(moments.experts), len(moments.half_lives))
+    if panel != axes:
+        raise AdviceError(f"rounds of (K, H) = {panel} do not fit moments of {axes}: align the moments first")
+    rounds = rounds.counted()
+    if not len(rounds):
+        return moments
+    return _plus(moments, _sums(rounds, moments.experts, moments.half_lives))
+
+
+def merge(a: Moments, b: Moments) -> Moments:
+    """The sum of two records, over the sorted union of their experts, at the later of their reference times.
+
+    Raises MomentsMismatchError when their half-lives differ.
+    """
+    experts = tuple(sorted({*a.experts, *b.experts}))
+    return _plus(align(a, experts), align(b, experts))
+
+
+def subtract(moments: Moments, baseline: Moments) -> Moments:
+    """What came after the baseline, an earlier copy of the same sums. Raises MomentsMismatchError when their half-lives
+    differ.
+    """
+    negative = {name: -getattr(baseline, name) for name in SUMS}
+    return merge(moments, replace(baseline, **negative))
+
+
+def total(records: Iterable[Moments]) -> Moments:
+    """The sum of any number of records; of none, the moments of no rounds of no expert under the default half-lives."""
+    found = tuple(records)
+    return reduce(merge, found) if found else zero(())
+
+
+def align(moments: Moments, experts: Sequence[str]) -> Moments:
+    """The same moments for this panel, in its order: a newcomer has zeros, an expert not named is left out."""
+    names = tuple(experts)
+    if names == moments.experts:
+        return moments
+    position = {name: index for index, name in enumerate(moments.experts)}
+    known = [index for index, name in enumerate(names) if name in position]
+    source = [position[names[index]] for index in known]
+    empty = zero(names, moments.half_lives)
+    expert, forecast, published = empty.expert.copy(), empty.forecast.copy(), empty.published.copy()
+    expert[:, known] = moments.expert[:, source]
+    forecast[:, known] = moments.forecast[:, source]
+    published[known] = moments.published[source]
+    return replace(moments, experts=names, expert=expert, forecast=forecast, published=published)
+
+
+def rescale(moments: Moments, at: float) -> Moments:
+    """The same moments with their decayed sums referred to another time, in unix seconds."""
+    if at == moments.at:
+        return moments
+    if moments.at == -inf:  # only zeros, which refer to any time
+        return replace(moments, at=at)
+    decay = np.exp2((moments.at - at) / np.array(moments.half_lives))[:, None, None, None]
+    return replace(moments, at=at, expert=moments.expert * decay, forecast=moments.forecast * decay)
+
+
+def _plus(a: Moments, b: Moments) -> Moments:
+    if a.half_lives != b.half_lives:
+        raise MomentsMismatchError(
+            f"moments under half-lives {a.half_lives} and {b.half_lives} have no sum: "
+            "keep the half-lives that the moments topic was started with, or start a new one"
+        )
+    at = max(a.at, b.at)
+    a, b = rescale(a, at), rescale(b, at)
+    return replace(a, **{name: getattr(a, name) + getattr(b, name) for name in SUMS})
+
+
+def _sums(rounds: Rounds, experts: tuple[str, ...], half_lives: tuple[float, ...]) -> Moments:
+    """The moments of the rounds alone, as matrix products over N."""
+    h, k, n = len(half_lives), len(experts), len(rounds)
+    at = float(rounds.scored_at.max())
+    signed = rounds.sign * rounds.q
+    decayed = signed * np.exp2((rounds.scored_at - at) / np.array(half_lives)[:, None])  # [H, N]
+    in_class = np.eye(_C)[rounds.label]  # [N, C]
+    heard = (in_class[:, :, None] * rounds.awake[:, None, :]).reshape(n, _C * k).T  # [C K, N]
+    advised = statistics(np.where(rounds.awake, rounds.scores, 0.5)) * rounds.awake[:, :, None]
+    forecast = statistics(rounds.forecasts)
+    published = statistics(rounds.published)
+    by_class = (decayed[:, None, :] * in_class.T).reshape(h * _C, n)
+    return Moments(
+        experts,
+        half_lives,
+        at,
+        rounds=int(rounds.sign.sum(dtype=np.int64)),
+        used=float((signed * rounds.used).sum()),
+        squares=float((signed * rounds.q).sum()),
+        expert=(by_class @ advised.reshape(n, k * _S)).reshape(h, _C, k, _S).swapaxes(1, 2),
+        forecast=((heard * decayed[:, None, :]) @ forecast.swapaxes(0, 1)).reshape(h, _C, k, _S).swapaxes(1, 2),
+        published=((heard * signed) @ published).reshape(_C, k, _S).swapaxes(0, 1),
+        hedge=((in_class.T * signed) @ forecast.reshape(n, h * _S)).reshape(_C, h, _S).swapaxes(0, 1),
+        total=(in_class.T * signed) @ published,
+    )
