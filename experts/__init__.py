@@ -1,1 +1,3 @@
-"""Models that advise on turns: the contract, the executor, the shipped experts. Knows nothing of Kafka, of learning or of the environment."""
+"""Models that advise on turns: the contract, the executor, the shipped experts. Knows nothing of Kafka, of learning
+or of the environment.
+"""

@@ -1,13 +1,14 @@
 """Every error that this package raises on purpose.
 
     ExpertsError
-    ├── ManifestError      a folder that must not be served: its manifest, a file of it, or its sha256 is not as it should be
+    ├── ManifestError      a folder that must not be served: its manifest, a file or a sha256 is wrong
     ├── DeviceError        the device that was asked for is not there
-    ├── ModelError         a model that cannot be served: it does not load, or its inputs or outputs are not those of its kind
+    ├── ModelError         a model that does not load, or whose inputs or outputs are not those of its kind
     ├── PanelError         a panel put together wrongly (no expert, one id twice) or used after it was closed
     └── TrainingError      training that cannot start: data, a package or a checkpoint is missing or does not fit
 
-What an expert raises while it advises is none of these: the executor turns it into the status ERROR of the passages concerned.
+What an expert raises while it advises is none of these: the executor turns it into the status ERROR of the passages
+concerned.
 """
 
 

@@ -26,7 +26,9 @@ class Panel:
     def __init__(
         self, experts: Sequence[Expert], timeout: float | None = None, on_failure: OnFailure | None = None
     ) -> None:
-        """`timeout` is in seconds for one batch and one expert, None for no limit. PanelError if two experts share an id."""
+        """`timeout` is in seconds for one batch and one expert, None for no limit. PanelError if two experts share an
+        id.
+        """
         self.ids: tuple[str, ...] = tuple(expert.id for expert in experts)
         if not self.ids:
             raise PanelError(
@@ -46,7 +48,9 @@ class Panel:
         return tuple(lane.expert.id for lane in self._lanes if lane.stuck)
 
     def advise(self, passages: Sequence[Passage]) -> Advice:
-        """Every expert's advice on N passages. PanelError once closed; whatever an expert does is a status, not an error."""
+        """Every expert's advice on N passages. PanelError once closed; whatever an expert does is a status, not an
+        error.
+        """
         return self._ask(passages, self._timeout)
 
     def warm_up(self) -> None:

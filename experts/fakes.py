@@ -35,7 +35,9 @@ class InstantExpert:
 
 @dataclass(frozen=True, slots=True)
 class ConstantExpert:
-    """Says the same of everything: the cheapest expert there can be. NaN abstains, infinity and 2.0 are no probabilities."""
+    """Says the same of everything: the cheapest expert there can be. NaN abstains, infinity and 2.0 are no
+    probabilities.
+    """
 
     score: float = 0.5
     name: str = "constant"
@@ -81,7 +83,9 @@ class SlowExpert:
 
 @dataclass(slots=True)
 class CrashingExpert:
-    """Raises on any batch with a passage that `poisonous` picks (by default: every batch); else answers like InstantExpert."""
+    """Raises on any batch with a passage that `poisonous` picks (by default: every batch); else answers like
+    InstantExpert.
+    """
 
     poisonous: Callable[[Passage], bool] = lambda passage: True
     name: str = "crashing"

@@ -52,7 +52,9 @@ def asleep(count: int, status: int, seconds: float = 0.0) -> Answer:
 
 
 def checked(raw: Scores, count: int) -> Answer:
-    """The expert's own array with everything that is no probability turned into an abstention. ValueError on a wrong shape."""
+    """The expert's own array with everything that is no probability turned into an abstention. ValueError on a wrong
+    shape.
+    """
     scores = np.asarray(raw, np.float32)
     if scores.shape != (count,):
         raise ValueError(f"the expert answered with shape {scores.shape} to {count} passages")
@@ -64,7 +66,7 @@ def checked(raw: Scores, count: int) -> Answer:
 
 
 def ask(expert: Expert, passages: Sequence[Passage], on_error: Callable[[BaseException], None]) -> Answer:
-    """Ask once, and by halves where it fails, so that one poison passage does not silence the expert for its whole batch.
+    """Ask once, and by halves where it fails: one poison passage must not silence the expert for its whole batch.
 
     `on_error` is told of the first failure only. Nothing that the expert raises leaves this function.
     """
