@@ -65,8 +65,7 @@ class Panel:
             lane.close(0.0 if lane.stuck else CLOSE_PATIENCE)
 
     def _ask(self, passages: Sequence[Passage], timeout: float | None) -> Advice:
-        if self._closed:
-            raise PanelError("the panel is closed: make a new one to go on")
+        self._check_open()
         count, columns = len(passages), len(self._lanes)
         advice = Advice(np.empty((count, columns), np.float32), np.empty((count, columns), np.uint8), np.zeros(columns))
         if count == 0:
@@ -78,7 +77,12 @@ class Panel:
             advice.scores[:, column], advice.status[:, column] = answer.scores, answer.status
             advice.seconds[column] = answer.seconds
             self._report(lane.expert.id, answer)
+        self._check_open()  # closed meanwhile, the lanes answered without their experts
         return advice
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise PanelError("the panel is closed: make a new one to go on")
 
     def _report(self, expert_id: str, answer: Answer) -> None:
         if self._on_failure is None or not answer.status.any():

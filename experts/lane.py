@@ -103,10 +103,12 @@ class Lane:
         self.expert = expert
         self._calls: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
+        self._current: Call | None = None
         self._stuck = False
         self._failing = False
+        self._ended = False
         # A daemon, since a call that never returns must not keep the process from ending.
-        self._thread = threading.Thread(target=self._serve, name=f"expert-{expert.id}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"expert-{expert.id}", daemon=True)
         self._thread.start()
 
     @property
@@ -120,7 +122,10 @@ class Lane:
             if self._stuck:
                 return None
             call = Call(passages)
-            self._calls.put(call)
+            if self._ended:
+                self._fail(call)
+            else:
+                self._calls.put(call)
             return call
 
     def collect(self, call: Call | None, count: int, deadline: float | None) -> Answer:
@@ -138,23 +143,48 @@ class Lane:
 
     def close(self, patience: float) -> None:
         """Let the calls in the lane end, waiting at most `patience` seconds."""
-        self._calls.put(None)
+        with self._lock:
+            self._ended = True
+            self._calls.put(None)
         self._thread.join(patience)
 
-    def _serve(self) -> None:
-        while (call := self._calls.get()) is not None:
-            with self._lock:
-                if call.abandoned:
-                    continue
-                call.started = True
-            began = time.monotonic()
-            answer = ask(self.expert, call.passages, self._report)
-            answer.seconds = time.monotonic() - began
-            self._failing = bool((answer.status == ERROR).any())
-            with self._lock:
-                call.answer = answer
-                self._stuck = self._stuck and not call.abandoned
-            call.done.set()
+    def _run(self) -> None:
+        try:
+            while (call := self._calls.get()) is not None:
+                self._serve(call)
+        finally:
+            self._end()
+
+    def _serve(self, call: Call) -> None:
+        with self._lock:
+            if call.abandoned:
+                return
+            call.started = True
+            self._current = call
+        began = time.monotonic()
+        answer = ask(self.expert, call.passages, self._report)
+        answer.seconds = time.monotonic() - began
+        self._failing = bool((answer.status == ERROR).any())
+        with self._lock:
+            call.answer = answer
+            self._stuck = self._stuck and not call.abandoned
+            self._current = None
+        call.done.set()
+
+    def _end(self) -> None:
+        """However the thread ends, no caller may wait for an answer that never comes."""
+        with self._lock:
+            self._ended = True
+            waiting = [self._current] if self._current else []
+            while not self._calls.empty():
+                waiting += filter(None, [self._calls.get_nowait()])
+            for call in waiting:
+                self._fail(call)
+
+    @staticmethod
+    def _fail(call: Call) -> None:
+        call.answer = asleep(len(call.passages), ERROR)
+        call.done.set()
 
     def _report(self, error: BaseException) -> None:
         """Log the first failure of a row of them, by type and place: the message might quote a turn's text."""

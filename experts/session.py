@@ -74,8 +74,11 @@ class Session:
         # Threads that spin between two runs take the cores from the event loop beside them.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         wanted = [CUDA, CPU] if device != "cpu" and CUDA in ort.get_available_providers() else [CPU]
+        ort.set_default_logger_severity(FATAL)
         try:
             return ort.InferenceSession(model, options, providers=wanted)
         except Exception as error:  # the library's exceptions have no common base
             reason = str(error).splitlines()[0]
             raise ModelError(f"{what} cannot be loaded ({reason}): export it again") from error
+        finally:
+            ort.set_default_logger_severity(WARNING)

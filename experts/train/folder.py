@@ -149,7 +149,7 @@ def card(made: Made, story: Story, table: Sequence[str]) -> str:
             f"\n## How good it is\n\n{head}",
             *table,
             "\nMeasured on the files of this folder, as they are served. Scores are calibrated to a base rate of 20 %",
-            "unsafe, so 0.5 is a cautious threshold on sets that hold more; the other is the best for F1 on the held-out rows.",
+            "unsafe, so 0.5 is a cautious threshold where there is more; the other is the best on the held-out rows.",
             "\n## Where it fails\n",
             *(f"- {failure}" for failure in story.failures),
             f"\n## Data, weights and licences\n\n| source | licence |\n|---|---|\n{sources}",

@@ -48,15 +48,15 @@ def rows_of(ids: Sequence[int], hashes: Sequence[Hash]) -> npt.NDArray[np.int64]
     numbers = np.asarray(ids, np.int64)
     found = [np.zeros(0, np.int64)]
     for hash_ in hashes:
-        windows = np.lib.stride_tricks.sliding_window_view(numbers, hash_.order) if len(ids) >= hash_.order else None
-        if windows is not None:
+        if len(ids) >= hash_.order:
+            windows = np.lib.stride_tricks.sliding_window_view(numbers, hash_.order)
             powers = hash_.base ** np.arange(hash_.order - 1, -1, -1, dtype=np.int64)
             found.append((windows @ powers % P * hash_.factor + hash_.shift) % P % ROWS)
     return np.concatenate(found)
 
 
 def features(rows: Sequence[Grams]) -> Any:
-    """The sparse matrix float64[N, ROWS]: each n-gram counts 1/sqrt(n-grams of its text), words and characters apart."""
+    """The sparse matrix float64[N, ROWS]: each n-gram counts 1/sqrt(n-grams of its text and kind)."""
     columns, values, ends = [], [], [0]
     for row in rows:
         for ids, hashes in ((row.words, WORD_HASHES), (row.characters, CHARACTER_HASHES)):
