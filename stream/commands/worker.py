@@ -1,0 +1,35 @@
+"""`aegis worker`."""
+
+import asyncio
+
+import click
+import uvloop
+
+from experts.executor import Panel
+from experts.registry import load_panel
+from stream import logs
+from stream.settings import Settings
+from stream.worker import create_worker, run_worker
+
+
+@click.command()
+def worker() -> None:
+    """Score turns and learn from labels until SIGTERM or Ctrl-C.
+
+    Run as many as there are partitions, on as many machines as you like: they share the work, and take over from each
+    other.
+
+    \b Example:
+      AEGIS_BROKER=kafka-1:9092 AEGIS_POLICY=defensive aegis worker
+    """
+    settings = Settings.load()
+    logs.configure(settings.log_level, settings.log_format)
+    panel = load_panel(settings.experts_dir, settings.experts, device=settings.device, timeout=settings.expert_timeout)
+    panel.warm_up()
+    serve(settings, panel)
+
+
+def serve(settings: Settings, panel: Panel) -> None:
+    """Run a worker on uvloop, on this thread and on that of Faust's consumer."""
+    uvloop.install()
+    asyncio.run(run_worker(create_worker(settings, panel)))

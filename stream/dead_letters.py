@@ -1,0 +1,44 @@
+"""Messages that cannot be used: set aside with their reason, their bytes untouched."""
+
+import asyncio
+from typing import Any
+
+from stream.codecs import Rejected
+from stream.metrics import Metrics
+from stream.producer import Outgoing, Producer, Written
+
+REASON, DETAIL, TOPIC, PARTITION, OFFSET = (
+    "aegis-reason",
+    "aegis-detail",
+    "aegis-topic",
+    "aegis-partition",
+    "aegis-offset",
+)
+
+
+class DeadLetters:
+    """Writes to `dead-letters.v1`, in the partition that the message came from; a message read again after a crash is
+    written again, with the same source offset."""
+
+    def __init__(self, producer: Producer, topic: str, metrics: Metrics) -> None:
+        self._producer = producer
+        self._topic = topic
+        self._metrics = metrics
+
+    def send(self, partition: int, letters: list[tuple[Any, Rejected]]) -> "asyncio.Future[list[Written]]":
+        """`letters`: (aiokafka ConsumerRecord, why)."""
+        for _, why in letters:
+            self._metrics.dead_letters.labels(why.reason).inc()
+        return self._producer.append(self._topic, partition, [_letter(record, why) for record, why in letters])
+
+
+def _letter(record: Any, why: Rejected) -> Outgoing:
+    """The source's own headers are kept too; ours come after them."""
+    about = [
+        (REASON, why.reason.encode()),
+        (DETAIL, why.detail.encode(errors="replace")),
+        (TOPIC, record.topic.encode()),
+        (PARTITION, b"%d" % record.partition),
+        (OFFSET, b"%d" % record.offset),
+    ]
+    return Outgoing(record.key, record.value, [*record.headers, *about])

@@ -1,0 +1,57 @@
+"""Every error the worker can end with, and the exit code that a supervisor sees.
+
+```
+StreamError
+├── SettingsError          2   a setting is unknown or wrong
+├── BrokerError            3   the broker cannot be started or reached
+├── TopicsError            4   a topic is missing or not what the contract says
+├── StateError             5   a state record or directory that this version cannot read
+│   └── OffsetsMissingError    state exists, committed offsets do not: refused, since turns would be skipped or read again from the start
+├── FencedError            6   another worker owns the partition now
+├── WriteError             7   the broker did not acknowledge a record in time
+├── StalledError           8   records wait and none has moved for `stall_timeout`
+└── PipelineError          9   a bug: an agent's pipeline raised
+```
+A worker never repairs itself in place: it ends with one line and starts again from its changelog."""
+
+
+class StreamError(Exception):
+    """Root of this package's errors; its text is one line that names what to do."""
+
+    exit_code = 1
+
+
+class SettingsError(StreamError):
+    exit_code = 2
+
+
+class BrokerError(StreamError):
+    exit_code = 3
+
+
+class TopicsError(StreamError):
+    exit_code = 4
+
+
+class StateError(StreamError):
+    exit_code = 5
+
+
+class OffsetsMissingError(StateError):
+    pass
+
+
+class FencedError(StreamError):
+    exit_code = 6
+
+
+class WriteError(StreamError):
+    exit_code = 7
+
+
+class StalledError(StreamError):
+    exit_code = 8
+
+
+class PipelineError(StreamError):
+    exit_code = 9

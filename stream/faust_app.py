@@ -1,0 +1,118 @@
+"""Faust, with the hooks that a worker which must not lose a label needs.
+
+Faust gives the group membership, the assignment of changelogs together with their inputs, the streams and the agents.
+Ours are the consumer (`consumer.py`), the store and its recovery (`ownership.py`), and the offsets. Nothing of Faust's
+is patched: every change is a subclass that Faust is given."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import faust
+from faust.stores import STORES, base
+from faust.tables.manager import TableManager
+from faust.tables.recovery import Recovery
+from faust.types import TP
+from mode.utils.objects import cached_property
+from yarl import URL
+
+from stream.consumer import BatchConsumer, ResumeOnce, Transport
+from stream.errors import PipelineError, StreamError
+from stream.ownership import Ownership
+from stream.partitions import Fatal
+
+STORE_SCHEME = "aegis"
+
+
+class StateStore(base.Store):  # type: ignore[misc]  # Faust's base is untyped
+    """Faust's view of the state: who owns it is decided in `on_rebalance`, and there is never anything for Faust to
+    recover."""
+
+    def persisted_offset(self, tp: TP) -> int:
+        return self.app.ownership.last_offset(tp.partition)
+
+    def set_persisted_offset(self, tp: TP, offset: int) -> None:
+        """Data and offset are kept together, by the partition."""
+
+    def reset_state(self) -> None:
+        """A partition given back has closed its store already."""
+
+    def apply_changelog_batch(self, batch: Any, to_key: Any, to_value: Any) -> None:
+        self.app.fatal(PipelineError("Faust read a changelog itself: its recovery was not told where the state stands"))
+
+    async def backup_partition(self, *args: Any, **kwargs: Any) -> None:
+        raise NotImplementedError("the changelog is the backup")
+
+    def restore_backup(self, *args: Any, **kwargs: Any) -> None:
+        raise NotImplementedError("the changelog is the backup")
+
+    async def on_rebalance(
+        self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
+    ) -> None:
+        await self.app.ownership.claim(assigned, self.app.assignor.assigned_actives(), generation_id)
+
+
+class StateRecovery(Recovery):  # type: ignore[misc]
+    def need_recovery(self) -> bool:
+        return False  # `on_recovery_completed` restores, with a reader of its own
+
+    async def on_recovery_completed(self, generation_id: int = 0) -> None:
+        """The hook that knows its generation, is awaited and may raise."""
+        app = self.app
+        if generation_id != app.consumer_generation_id or generation_id != app.ownership.claimed:
+            return
+        try:
+            await app.ownership.restore(generation_id)
+            ready = await app.ownership.begin(app.consumer, generation_id)
+        except StreamError as error:
+            app.fatal(error)
+            raise
+        if ready:
+            await super().on_recovery_completed(generation_id)
+
+
+class StateTables(TableManager):  # type: ignore[misc]
+    @property
+    def recovery(self) -> Recovery:
+        if self._recovery is None:
+            self._recovery = StateRecovery(self.app, self, beacon=self.beacon, loop=self.loop)
+        return self._recovery
+
+
+class AegisApp(faust.App):  # type: ignore[misc]
+    """A Faust app whose stop drains first. `drain` must end within its own deadline."""
+
+    ownership: Ownership
+    fatal: Fatal
+    drain: Callable[[], Awaitable[None]]
+    inputs: frozenset[str]
+
+    def _new_transport(self) -> Transport:
+        return Transport(self.conf.broker_consumer, self)
+
+    def _new_consumer(self) -> BatchConsumer:
+        consumer: BatchConsumer = super()._new_consumer()
+        consumer.inputs = self.inputs
+        consumer.before_revocation = self._release
+        return consumer
+
+    async def _release(self) -> None:
+        self.ownership.release()
+        await self.drain()
+
+    @cached_property
+    def flow_control(self) -> ResumeOnce:
+        return ResumeOnce(loop=self.loop)
+
+    async def on_stop(self) -> None:
+        await self.drain()
+        if self._consumer is not None and self._consumer.intakes:
+            await self._consumer.commit()
+        self.ownership.release()
+        await super().on_stop()
+
+
+STORES.aliases[STORE_SCHEME] = f"{__name__}:StateStore"
+
+
+def store_url() -> URL:
+    return URL(f"{STORE_SCHEME}://")

@@ -1,0 +1,71 @@
+"""The join: a label and the pending record of its turn give a vote, and a changed majority gives rounds to learn.
+Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ensemble.moments import Moments, fold, merge, zero
+from ensemble.rounds import Rounds
+from ensemble.votes import Vote, cast, majority
+from experts.base import OK
+from stream.state import Pending
+
+MOST_ANNOTATORS = 64
+"""Votes kept for one turn: far more than anybody asks for, and a pending record stays a few kilobytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A turn whose majority went from class `before` (None: unlabelled) to class `after`."""
+
+    pending: Pending
+    before: int | None
+    after: int
+
+
+def vote(pending: Pending, annotator: str, label: int, at_ms: int) -> tuple[Pending, Change | None] | None:
+    """The record with the vote in it, and what that changes. None when the vote changes nothing: it is stored already,
+    or a newer one is."""
+    votes: dict[str, Vote] | None = cast(pending.votes, annotator, label, at_ms)
+    if votes is None:
+        return None
+    before, after = majority(pending.votes), majority(votes)
+    voted = Pending(*(votes if name == "votes" else getattr(pending, name) for name in Pending.__struct_fields__))
+    assert after is not None
+    return voted, Change(voted, before, after) if before != after else None
+
+
+def learn(moments: Moments, changes: Sequence[Change]) -> Moments:
+    """The moments of a context with the old majorities taken back and the new ones added. The stored advice is scored,
+    never a new run of the experts."""
+    experts = tuple(sorted({*moments.experts, *(expert for change in changes for expert in change.pending.experts)}))
+    if moments.experts != experts:
+        moments = merge(moments, zero(experts, moments.half_lives))
+    return fold(moments, _rounds(changes, moments.experts, len(moments.half_lives)))
+
+
+def _rounds(changes: Sequence[Change], experts: tuple[str, ...], half_lives: int) -> Rounds:
+    rows = [(c.pending, c.before, -1) for c in changes if c.before is not None] + [
+        (c.pending, c.after, 1) for c in changes
+    ]
+    scores, awake = np.full((len(rows), len(experts)), np.nan), np.zeros((len(rows), len(experts)), np.bool_)
+    forecasts = np.full((len(rows), half_lives), np.nan)
+    column = {expert: i for i, expert in enumerate(experts)}
+    for row, (pending, _, _) in enumerate(rows):
+        columns = [column[expert] for expert in pending.experts]
+        scores[row, columns] = np.frombuffer(pending.scores, "<f4")
+        awake[row, columns] = np.frombuffer(pending.status, np.uint8) == OK
+        forecasts[row] = np.frombuffer(pending.forecasts, "<f8")
+    return Rounds.of(
+        scores,
+        awake,
+        forecasts,
+        [np.nan if pending.published is None else pending.published for pending, _, _ in rows],
+        [label for _, label, _ in rows],
+        [pending.scored_at_ms / 1000 for pending, _, _ in rows],
+        used=[pending.used for pending, _, _ in rows],
+        q=[1.0 / pending.ask for pending, _, _ in rows],
+        sign=[sign for _, _, sign in rows],
+    )

@@ -1,0 +1,205 @@
+"""The learn agent's work: labels in; votes and moments in one record batch, then offset out."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ensemble.codec import encode as encode_moments
+from ensemble.policy import CLASSES
+from stream import state
+from stream.codecs import Rejected, decode_label
+from stream.dead_letters import DeadLetters
+from stream.early import pause_ms
+from stream.labels import MOST_ANNOTATORS, Change, learn, vote
+from stream.metrics import Metrics
+from stream.partitions import Partition, now_ms
+from stream.pipeline import Slice
+from stream.producer import MAX_BATCH_BYTES, RECORD_OVERHEAD, Outgoing, Producer
+from stream.projection import Projection
+from stream.records import Label
+from stream.routing import Journey, candidates, next_stop
+from stream.settings import Settings
+from stream.topics import TopicNames
+from stream.view import MergedView
+
+LABELS_TOGETHER = 500
+"""Labels processed together, at most: bounds the time in which the loop does nothing else (about 10 ms)."""
+MOMENTS_BYTES = 1_500
+"""Of an expert's sums in one context, and of all that is not an expert's: 4 half-lives, 3 classes and 6 statistics of
+float64, rounded up."""
+BYTES_TOGETHER = MAX_BATCH_BYTES * 3 // 4
+"""Of one write: sizes are added up before the moments are folded, whose records may grow by an expert's sums
+meanwhile."""
+
+
+@dataclass(slots=True)
+class Lesson:
+    """What some labels of one partition do: one write, which the broker appends whole or not at all."""
+
+    partition: Partition
+    items: dict[bytes, bytes | None] = field(default_factory=dict)
+    changes: dict[str, list[Change]] = field(default_factory=lambda: defaultdict(list))
+    size: int = 0
+
+    def get(self, key: bytes) -> bytes | None:
+        return self.items[key] if key in self.items else self.partition.get(key)
+
+    def put(self, key: bytes, value: bytes) -> None:
+        self.items[key] = value
+        self.size += len(key) + len(value) + RECORD_OVERHEAD
+
+
+@dataclass(slots=True)
+class Effects:
+    """What a slice causes besides its lessons."""
+
+    writes: list["asyncio.Future[Any]"] = field(default_factory=list)
+    letters: list[tuple[Any, Rejected]] = field(default_factory=list)
+    forwards: dict[int, list[Outgoing]] = field(default_factory=lambda: defaultdict(list))
+    touched: set[str] = field(default_factory=set)
+
+
+class Learner:
+    """Delivery guarantee: at least once in, once in effect. A label counts if and only if its vote is not stored yet,
+    and vote and moments are one record batch; so a label sent twice, read twice or forwarded twice changes nothing."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        producer: Producer,
+        view: MergedView,
+        projection: Projection,
+        letters: DeadLetters,
+        metrics: Metrics,
+        clock: Callable[[], int] = now_ms,
+    ) -> None:
+        self._names = TopicNames.of(settings)
+        self._horizon_ms = int(settings.label_horizon * 1000)
+        self._producer = producer
+        self._view = view
+        self._projection = projection
+        self._letters = letters
+        self._metrics = metrics
+        self._clock = clock
+
+    async def begin(self, slices: list[Slice]) -> Awaitable[None]:
+        """Synchronous up to the writes being queued: nothing else sees or changes a partition between its reads and its
+        writes."""
+        begun: list[tuple[Slice, Effects]] = []
+        for part in slices:
+            part.check()
+            begun.append((part, self._learn(part)))
+        return self._end(begun)
+
+    def _learn(self, part: Slice) -> Effects:
+        effects, lesson = Effects(), Lesson(part.partition)
+        for record in part.records:
+            label = decode_label(record.value)
+            if isinstance(label, Rejected):
+                effects.letters.append((record, label))
+                outcome = "rejected"
+            else:
+                outcome = self._apply(lesson, effects, record, label)
+            self._metrics.labels.labels(outcome).inc()
+            if lesson.size > BYTES_TOGETHER:
+                self._write(lesson, effects)
+                lesson = Lesson(part.partition)
+        self._write(lesson, effects)
+        if effects.letters:
+            effects.writes.append(self._letters.send(part.partition.number, effects.letters))
+        for partition, records in effects.forwards.items():
+            effects.writes.append(self._producer.append(self._names.labels, partition, records))
+        return effects
+
+    def _apply(self, lesson: Lesson, effects: Effects, record: Any, label: Label) -> str:
+        """What becomes of one label."""
+        key = state.pending_key(label.tenant, label.turn_id)
+        stored = lesson.get(key)
+        journey = Journey.of(record.headers)
+        stamp = min(journey.timestamp_ms or record.timestamp, record.timestamp)
+        if stored is None:
+            return self._search(lesson, effects, record, label, journey._replace(timestamp_ms=stamp))
+        pending = state.decode_pending(stored)
+        if label.annotator not in pending.votes and len(pending.votes) >= MOST_ANNOTATORS:
+            effects.letters.append(
+                (record, Rejected("too_many_votes", f"the turn has votes of {MOST_ANNOTATORS} annotators already"))
+            )
+            return "rejected"
+        cast = vote(pending, label.annotator, CLASSES.index(label.label), min(_milliseconds(label), stamp))
+        if cast is None:
+            return "repeated"
+        voted, change = cast
+        lesson.put(key, state.encode(voted))
+        if change is None:
+            return "confirmed"
+        if pending.context not in lesson.changes:
+            lesson.size += MOMENTS_BYTES * (1 + len(pending.experts))
+        lesson.changes[pending.context].append(change)
+        return "learned" if change.before is None else "corrected"
+
+    def _search(self, lesson: Lesson, effects: Effects, record: Any, label: Label, journey: Journey) -> str:
+        """The turn is not here: forward the label to where the turn can be, else keep it as early, or give up at the
+        horizon."""
+        now, here = self._clock(), lesson.partition.number
+        first = min(journey.first_ms or now, now)
+        named = label.source.partition if label.source else None
+        possible = candidates(label.conversation_id.encode(), self._view.partition_counts, named)
+        stop, journey = next_stop(
+            here, journey._replace(first_ms=first), possible, self._producer.partitions(self._names.labels)
+        )
+        if stop is not None:
+            effects.forwards[stop].append(Outgoing(record.key, record.value, journey.headers(), record.timestamp))
+            return "forwarded"
+        if now - first > self._horizon_ms:
+            effects.letters.append(
+                (
+                    record,
+                    Rejected(
+                        "turn_not_found",
+                        "no turn with this tenant and turn_id was scored within AEGIS_LABEL_HORIZON of the label",
+                    ),
+                )
+            )
+            return "rejected"
+        return self._keep(lesson, record, label, journey, now)
+
+    def _keep(self, lesson: Lesson, record: Any, label: Label, journey: Journey, now: int) -> str:
+        key = state.early_key(label.tenant, label.turn_id, label.annotator)
+        kept = lesson.get(key)
+        if kept is not None and _supersedes(state.decode_early(kept), label):
+            return "repeated"
+        due = now + pause_ms(journey.tries)
+        early = state.Early(
+            state.SCHEMA_VERSION, journey.first_ms, due, journey.tries, journey.timestamp_ms, record.key, record.value
+        )
+        lesson.put(key, state.encode(early))
+        return "early"
+
+    def _write(self, lesson: Lesson, effects: Effects) -> None:
+        for context, changes in lesson.changes.items():
+            moments = learn(lesson.partition.moments_of(context), changes)
+            lesson.partition.moments[context] = moments
+            lesson.items[state.moments_key(context)] = encode_moments(moments)
+            effects.touched.add(context)
+        if lesson.items:
+            effects.writes.append(lesson.partition.write(lesson.items, atomic=True))
+
+    async def _end(self, begun: list[tuple[Slice, Effects]]) -> None:
+        await asyncio.gather(*(write for _, effects in begun for write in effects.writes))
+        for part, effects in begun:
+            part.check()
+            self._projection.touch(part.partition, effects.touched)
+
+
+def _milliseconds(label: Label) -> int:
+    return int(label.labelled_at.timestamp() * 1000)
+
+
+def _supersedes(kept: state.Early, label: Label) -> bool:
+    """Does the kept label of the same annotator stand against this one? The newer does, of equals the more severe."""
+    other = decode_label(kept.value)
+    if isinstance(other, Rejected):
+        return False
+    return (_milliseconds(other), CLASSES.index(other.label)) >= (_milliseconds(label), CLASSES.index(label.label))

@@ -1,0 +1,42 @@
+"""What the worker counts, in a registry that is handed in. Never an id or a text as a label."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+
+class Metrics:
+    """One instance a worker."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = r = registry or CollectorRegistry()
+        self.verdicts = Counter("aegis_verdicts", "Verdicts published.", ["label"], registry=r)
+        self.repeated = Counter(
+            "aegis_turns_repeated", "Turns seen again, whose stored verdict was published again.", registry=r
+        )
+        self.latency = Histogram(
+            "aegis_latency_seconds",
+            "From the broker's timestamp of a turn to its decision.",
+            buckets=SECONDS,
+            registry=r,
+        )
+        self.batch = Histogram(
+            "aegis_batch_seconds", "From the first byte read of a batch to its forecasts.", buckets=SECONDS, registry=r
+        )
+        self.labels = Counter("aegis_labels", "Labels read, by what became of them.", ["outcome"], registry=r)
+        self.dead_letters = Counter("aegis_dead_letters", "Messages set aside.", ["reason"], registry=r)
+        self.asleep = Counter(
+            "aegis_expert_asleep", "Turns on which an expert gave no advice.", ["expert", "status"], registry=r
+        )
+        self.holes = Counter(
+            "aegis_holes", "Partitions read again because delivered records did not arrive.", registry=r
+        )
+        self.expired = Counter("aegis_pending_expired", "Pending turns whose label horizon has passed.", registry=r)
+        self.owned = Gauge("aegis_partitions_owned", "Partitions worked on by this worker.", registry=r)
+        self.ready = Gauge(
+            "aegis_ready", "1 when the partitions are restored and the merged view has caught up.", registry=r
+        )
+        self.regret_ratio = Gauge(
+            "aegis_regret_ratio", "Largest regret of any context over its bound; above 1 is an alarm.", registry=r
+        )
+        self.recovered = Gauge("aegis_recovery_records", "Changelog records read by recoveries.", registry=r)

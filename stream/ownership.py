@@ -1,0 +1,185 @@
+"""Which partitions this worker owns: claimed before recovery, restored, and only then worked on.
+
+A generation of the group goes through three steps. `claim` (inside the rebalance, before anything is read) raises the
+broker's epoch of each partition and writes a claim record; `restore` reads the changelog up to that record, so that
+nothing of an older owner can come behind it; `begin` seeks the inputs and declares the partitions ready."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+import structlog
+from aiokafka.errors import KafkaError
+from faust.types import TP
+
+from stream import state
+from stream.errors import OffsetsMissingError, StreamError, WriteError
+from stream.partitions import Fatal, Partition, apply_changelog
+from stream.producer import Outgoing, Producer
+from stream.reading import read_until
+from stream.settings import Settings
+from stream.stores import EMPTY, PartitionStore
+from stream.topics import TopicNames
+
+log = structlog.get_logger()
+
+PROGRESS_SECONDS = 5.0
+"""Between two progress lines of a recovery."""
+
+
+class Inputs(Protocol):
+    """What ownership needs of the consumer."""
+
+    async def begin(self, generation: int) -> None: ...
+    async def committed_offsets(self, tps: Any) -> dict[TP, int | None]: ...
+    async def highwaters(self, *tps: TP) -> Any: ...
+    async def commit(self) -> bool: ...
+
+
+class Ownership:
+    """The partitions of this worker by number; `generation` is the one whose inputs may be worked on, 0 in between."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        producer: Producer,
+        open_store: Callable[[int], PartitionStore],
+        fatal: Fatal,
+        view_ready: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._settings = settings
+        self._names = TopicNames.of(settings)
+        self._producer = producer
+        self._open_store = open_store
+        self._fatal = fatal
+        self._view_ready = view_ready
+        self.partitions: dict[int, Partition] = {}
+        self.generation = 0
+        self.claimed = 0
+        self.recovered_records = 0
+
+    def owner_of(self, number: int, generation: int) -> Partition | None:
+        """The partition, if work on it may begin in this generation of the group."""
+        return self.partitions.get(number) if generation == self.generation else None
+
+    def last_offset(self, number: int) -> int:
+        """What Faust is told of the store: the claim, which is the last record, so that it reads nothing itself."""
+        partition = self.partitions.get(number)
+        return partition.next_offset - 1 if partition is not None else EMPTY
+
+    def release(self) -> None:
+        """Begin nothing more: the group is about to change. What has begun may end until the next claim."""
+        self.generation = 0
+
+    async def claim(self, assigned: set[TP], actives: set[TP], generation: int) -> None:
+        """Take the partitions whose changelog is active here and all of whose inputs are assigned; give back the
+        others."""
+        self.release()
+        for partition in self.partitions.values():
+            partition.generation = 0
+        mine = {tp.partition for tp in actives if tp.topic == self._names.changelog}
+        whole = {n for n in mine if {TP(self._names.turns, n), TP(self._names.labels, n)} <= assigned}
+        if mine != whole:
+            log.warning("partitions_incomplete", partitions=sorted(mine - whole), remedy="aegis topics check")
+        for number in set(self.partitions) - whole:
+            self.partitions.pop(number).close()
+        try:
+            for number in whole - set(self.partitions):
+                store = self._open_store(number)
+                self.partitions[number] = Partition(number, self._names.changelog, store, self._producer, self._fatal)
+            await asyncio.gather(*(self._claim(partition) for partition in self.partitions.values()))
+        except StreamError as error:
+            self._fatal(error)
+            raise
+        except KafkaError as error:
+            failure = WriteError(
+                f"the partitions could not be claimed ({error!r}): this worker ends and may start again"
+            )
+            self._fatal(failure)
+            raise failure from error
+        self.claimed = generation
+
+    async def _claim(self, partition: Partition) -> None:
+        if partition.writing:
+            raise WriteError(
+                f"partition {partition.number} was reassigned while records were not acknowledged: this worker ends and reads them again"
+            )
+        await self._producer.fence(self._names.changelog, partition.number)
+        await self._producer.fence(self._names.verdicts, partition.number)
+        claim = Outgoing(state.CLAIM, str(self._settings.partitions).encode())
+        [(base, _)] = await self._producer.append(self._names.changelog, partition.number, [claim])
+        partition.next_offset = base + 1
+
+    async def restore(self, generation: int) -> None:
+        """Read each changelog from where its store stands up to the claim. May be cancelled; what was applied stays."""
+        spans = {}
+        for partition in self.partitions.values():
+            if partition.store.offset >= partition.next_offset:
+                log.warning(
+                    "state_discarded",
+                    partition=partition.number,
+                    reason="ahead of its changelog: the topic was made anew",
+                )
+                partition.store.clear()
+            spans[partition.number] = (partition.store.offset + 1, partition.next_offset)
+        total = sum(end - start for start, end in spans.values())
+        log.info("recovery_started", generation=generation, partitions=len(spans), offsets=total)
+        loop = asyncio.get_running_loop()
+        started = told = loop.time()
+        records = 0
+        stall = self._settings.write_timeout
+        try:
+            async for number, batch in read_until(
+                self._settings.broker, self._settings.app_id, self._names.changelog, spans, stall
+            ):
+                apply_changelog(self.partitions[number].store, batch)
+                records += len(batch)
+                if loop.time() - told > PROGRESS_SECONDS:
+                    told = loop.time()
+                    log.info("recovery_progress", records=records, of_offsets=total)
+        except TimeoutError as error:
+            raise WriteError(
+                f"recovery read nothing for {stall} s: is every partition of {self._names.changelog} online?"
+            ) from error
+        for partition in self.partitions.values():
+            partition.store.apply((), partition.next_offset - 1)
+            partition.rebuild()
+        self.recovered_records += records
+        log.info("recovery_ended", generation=generation, records=records, seconds=round(loop.time() - started, 3))
+
+    async def begin(self, inputs: Inputs, generation: int) -> bool:
+        """Seek the inputs and declare the partitions ready. False when a newer assignment has overtaken this one."""
+        await self._view_ready()
+        await self._refuse_missing_offsets(inputs)
+        await inputs.begin(generation)
+        if generation != self.claimed:
+            return False
+        await inputs.commit()  # so that state never exists without committed offsets
+        if generation != self.claimed:
+            return False
+        for partition in self.partitions.values():
+            partition.generation = generation
+        self.generation = generation
+        log.info("worker_ready", generation=generation, partitions=sorted(self.partitions))
+        return True
+
+    async def _refuse_missing_offsets(self, inputs: Inputs) -> None:
+        tps = [TP(topic, n) for n in self.partitions for topic in (self._names.turns, self._names.labels)]
+        committed = await inputs.committed_offsets(tps)
+        ends = await inputs.highwaters(*tps) if tps else {}
+        for tp in tps:
+            offset = committed[tp]
+            if offset is None and self.partitions[tp.partition].has_state():
+                raise _choose_offsets(tp, "no committed offset, but its state is not empty: the group expired")
+            if offset is not None and offset > ends[tp]:
+                raise _choose_offsets(tp, f"committed offset {offset}, but ends at {ends[tp]}: the topic was made anew")
+
+    def close(self) -> None:
+        for partition in self.partitions.values():
+            partition.close()
+        self.partitions.clear()
+
+
+def _choose_offsets(tp: TP, what: str) -> OffsetsMissingError:
+    remedy = "choose where to go on with `aegis topics seek --to earliest|latest`"
+    return OffsetsMissingError(f"{tp.topic}[{tp.partition}] has {what}; {remedy}")

@@ -1,0 +1,167 @@
+"""A partition's owner: its state, and the only writer of its changelog."""
+
+import asyncio
+import heapq
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Protocol
+
+from aiokafka.errors import KafkaError
+
+from ensemble.codec import decode
+from ensemble.moments import Moments, zero
+from stream import state
+from stream.errors import StreamError, WriteError
+from stream.producer import Outgoing, Written, fenced
+from stream.stores import PartitionStore
+
+
+class Appender(Protocol):
+    """What a partition needs of the producer."""
+
+    def append(
+        self, topic: str, partition: int, records: list[Outgoing], atomic: bool = False
+    ) -> "asyncio.Future[list[Written]]": ...
+
+
+class Fatal(Protocol):
+    """Ends the worker with one line; does not return in production."""
+
+    def __call__(self, error: StreamError) -> None: ...
+
+
+class Partition:
+    """State of one partition, from claim to revocation.
+
+    Reads see writes at once (`overlay`), the store only what the broker has acknowledged: so store and changelog cannot
+    disagree. Writes are synchronous and ordered, so two agents on one loop that read and write without awaiting in
+    between see each other's effects. `next_offset`: where the next changelog record must land; if it lands elsewhere
+    another writer is at work, and this one ends."""
+
+    def __init__(self, number: int, changelog: str, store: PartitionStore, producer: Appender, fatal: Fatal) -> None:
+        self.number = number
+        self.changelog = changelog
+        self.store = store
+        self.generation = 0
+        self.next_offset = -1
+        self.early: dict[bytes, set[bytes]] = {}
+        self.due: list[tuple[int, bytes]] = []
+        self.moments: dict[str, Moments] = {}
+        self._producer = producer
+        self._fatal = fatal
+        self._overlay: dict[bytes, tuple[int, bytes | None]] = {}
+        self._version = 0
+        self._last: asyncio.Future[None] | None = None
+
+    @property
+    def writing(self) -> bool:
+        """Is a write not acknowledged yet?"""
+        return self._last is not None and not self._last.done()
+
+    def get(self, key: bytes) -> bytes | None:
+        """The newest value, acknowledged or not."""
+        entry = self._overlay.get(key)
+        return entry[1] if entry is not None else self.store.get(key)
+
+    def write(self, items: Mapping[bytes, bytes | None], atomic: bool = False) -> "asyncio.Future[None]":
+        """Append to the changelog (None is a tombstone); visible to `get` at once. The future ends when the broker has
+        it and the store too.
+
+        Raises ValueError if `atomic` items do not fit one record batch."""
+        appended = self._producer.append(
+            self.changelog, self.number, [Outgoing(k, v) for k, v in items.items()], atomic
+        )
+        self._version += 1
+        version = self._version
+        for key, value in items.items():
+            self._overlay[key] = (version, value)
+            if key[:1] == state.EARLY:
+                self._index_early(key, value)
+        self._last = asyncio.ensure_future(self._apply(appended, dict(items), version, self._last))
+        return self._last
+
+    async def _apply(
+        self,
+        appended: "asyncio.Future[list[Written]]",
+        items: dict[bytes, bytes | None],
+        version: int,
+        before: "asyncio.Future[None] | None",
+    ) -> None:
+        try:
+            batches = await appended
+            if before is not None and not before.done():
+                await asyncio.wait([before])
+        except KafkaError as error:
+            self._fatal(fenced(error, self.changelog, self.number))
+            raise
+        for base, count in batches:
+            if base != self.next_offset:
+                error = WriteError(
+                    f"{self.changelog}[{self.number}]: expected offset {self.next_offset}, got {base}: another writer; this worker ends and reads the changelog again"
+                )
+                self._fatal(error)
+                raise error
+            self.next_offset += count
+        self.store.apply(items.items(), self.next_offset - 1)
+        for key in items:
+            entry = self._overlay.get(key)
+            if entry is not None and entry[0] == version:
+                del self._overlay[key]
+
+    def early_of(self, tenant: str, turn_id: str) -> list[bytes]:
+        """Keys of the early labels of a turn."""
+        return sorted(self.early.get(state.early_prefix(tenant, turn_id), ())) if self.early else []
+
+    def due_early(self, now: int) -> Iterator[tuple[bytes, state.Early]]:
+        """Early labels that are to be looked for again by `now` (ms); each is given once."""
+        while self.due and self.due[0][0] <= now:
+            due, key = heapq.heappop(self.due)
+            value = self.get(key)
+            if value is not None and (early := state.decode_early(value)).due_ms == due:
+                yield key, early
+
+    def rebuild(self) -> None:
+        """After recovery: indexes and caches are derived from the records."""
+        self.early, self.due, self.moments = {}, [], {}
+        for key, value in self.store.scan(state.EARLY):
+            self._index_early(key, value)
+
+    def _index_early(self, key: bytes, value: bytes | None) -> None:
+        prefix = state.early_prefix_of(key)
+        if value is not None:
+            self.early.setdefault(prefix, set()).add(key)
+            heapq.heappush(self.due, (state.decode_early(value).due_ms, key))
+        elif keys := self.early.get(prefix):
+            keys.discard(key)
+            if not keys:
+                del self.early[prefix]
+
+    def moments_of(self, context: str) -> Moments:
+        """The sums of a context in this partition, all of them zero where nothing was learned yet."""
+        if context not in self.moments:
+            stored = self.get(state.moments_key(context))
+            self.moments[context] = decode(stored) if stored is not None else zero(())
+        return self.moments[context]
+
+    def contexts(self) -> Iterator[str]:
+        """Contexts that have learned something here."""
+        return (key[1:].decode() for key, _ in self.store.scan(state.MOMENTS))
+
+    def has_state(self) -> bool:
+        """Has any input ever had an effect here?"""
+        return any(True for prefix in (state.PENDING, state.MOMENTS, state.EARLY) for _ in self.store.scan(prefix))
+
+    def close(self) -> None:
+        self.generation = 0
+        self.store.close()
+
+
+def apply_changelog(store: PartitionStore, records: Iterable[Any]) -> None:
+    """Bring a store up to the last of these records (aiokafka ConsumerRecord, in offset order)."""
+    batch = list(records)
+    store.apply(((r.key, r.value) for r in batch if r.key != state.CLAIM), batch[-1].offset)
+
+
+def now_ms() -> int:
+    """The only clock of the state: milliseconds since 1970."""
+    return time.time_ns() // 1_000_000

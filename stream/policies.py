@@ -1,0 +1,18 @@
+"""Which policy reads a tenant's labels."""
+
+from ensemble.policy import POLICIES, Policy
+from stream.settings import Settings
+from stream.state import tenant_of
+
+
+class Policies:
+    """From the settings; a change takes effect at the next start and needs no replay, since moments are read under any
+    policy."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._default = POLICIES[settings.policy]
+        self._tenants = {tenant: POLICIES[name] for tenant, name in settings.tenant_policies.items()}
+
+    def of(self, context: str) -> Policy:
+        """The policy of the tenant that the context belongs to."""
+        return self._tenants.get(tenant_of(context), self._default)

@@ -1,0 +1,213 @@
+"""The one producer of a worker: idempotent, acks=all, and fenced per partition by the broker.
+
+A partition that only its owner writes (the changelog, the verdicts) is written under a producer id and epoch of its
+own. `fence` asks the broker for them with the transactional id `<topic>-<partition>`, which raises the epoch: from the
+new owner's first record on, the broker refuses the older owner. No transaction is ever begun; records are plain
+idempotent writes.
+
+This is the only file that touches aiokafka's internals: the batch queue (so that appending is synchronous and keeps its
+order) and the transaction manager (so that a batch carries its partition's producer id). Both are read at the moment a
+batch is popped from the queue (`MessageAccumulator._pop_batch`), in the order `sequence_number`, `producer_id`,
+`producer_epoch`."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.client import ConnectionGroup, CoordinationType
+from aiokafka.errors import ConcurrentTransactions, KafkaError, for_code
+from aiokafka.producer.transaction_manager import TransactionManager
+from aiokafka.protocol.transaction import InitProducerIdRequest
+
+from stream.errors import FencedError, WriteError
+
+MAX_BATCH_BYTES = 900_000
+"""Of one record batch, uncompressed. The broker's default limit is 1,048,588 bytes with headers; a lone record above
+this still goes in a batch of its own."""
+RECORD_OVERHEAD = 80
+"""Bytes that a record takes besides key, value and headers, rounded up: for planning what fits in one batch."""
+_RETRY = 0.05
+_UNBEGUN_TRANSACTION_MS = 60_000
+"""InitProducerId wants a transaction time-out; no transaction is ever open, so it never runs."""
+
+
+class Outgoing(NamedTuple):
+    """A record to be written. `timestamp` in ms since 1970, None for now."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes]] = []  # noqa: RUF012  # a tuple's default; aiokafka wants a list, and none of us appends
+    timestamp: int | None = None
+
+
+class Written(NamedTuple):
+    """What the broker acknowledged: offsets `base` to `base + count - 1` of one partition."""
+
+    base: int
+    count: int
+
+
+class _PerPartition(TransactionManager):  # type: ignore[misc]  # aiokafka is untyped
+    """Gives a batch the producer id of its partition, where that one is fenced, else the producer's own."""
+
+    fenced: dict[TopicPartition, tuple[int, int]]
+    _current: tuple[int, int] | None = None
+
+    @classmethod
+    def take_over(cls, manager: TransactionManager) -> "_PerPartition":
+        """The producer, its sender and its queue all hold the manager: it changes its class in place."""
+        manager.__class__ = cls
+        manager.fenced = {}
+        return manager
+
+    def sequence_number(self, tp: TopicPartition) -> int:
+        self._current = self.fenced.get(tp)
+        number: int = super().sequence_number(tp)
+        return number
+
+    @property
+    def producer_id(self) -> int:
+        return (self._current or self._pid_and_epoch)[0]
+
+    @property
+    def producer_epoch(self) -> int:
+        return (self._current or self._pid_and_epoch)[1]
+
+    def renew(self, tp: TopicPartition, producer_id: int, epoch: int) -> None:
+        self.fenced[tp] = (producer_id, epoch)
+        self._sequence_numbers[tp] = 0
+
+
+class Producer:
+    """Appends record batches in order, and tells when the broker has them.
+
+    Arguments:
+        bootstrap: brokers, `host:port` separated by commas.
+        deadline: seconds within which a batch must be acknowledged; aiokafka retries an idempotent write for ever.
+    """
+
+    def __init__(self, bootstrap: str, deadline: float, client_id: str) -> None:
+        self._bootstrap = bootstrap
+        self._deadline = deadline
+        self._client_id = client_id
+        self._unacknowledged: dict[asyncio.Future[Any], float] = {}
+
+    async def start(self, topics: Iterable[str]) -> None:
+        """Connect and learn the partitions of every topic that will be written."""
+        self._aio = AIOKafkaProducer(
+            bootstrap_servers=self._bootstrap,
+            client_id=self._client_id,
+            enable_idempotence=True,
+            acks="all",
+            max_batch_size=MAX_BATCH_BYTES,
+            max_request_size=64 << 20,
+        )
+        await self._aio.start()
+        self._manager = _PerPartition.take_over(self._aio._txn_manager)
+        for topic in topics:
+            await self._aio.client._wait_on_metadata(topic)
+
+    async def stop(self) -> None:
+        await self._aio.stop()
+
+    async def fence(self, topic: str, partition: int) -> None:
+        """Become the only writer of a partition. Nothing of ours may be unacknowledged in it. Raises WriteError when
+        the broker gives no epoch in time."""
+        transactional_id = f"{topic}-{partition}"
+        try:
+            async with asyncio.timeout(self._deadline):
+                producer_id, epoch = await self._new_epoch(transactional_id)
+        except TimeoutError as error:
+            raise WriteError(
+                f"the broker gave no epoch for {transactional_id} within {self._deadline} s: is the transaction coordinator up?"
+            ) from error
+        self._manager.renew(TopicPartition(topic, partition), producer_id, epoch)
+
+    async def _new_epoch(self, transactional_id: str) -> tuple[int, int]:
+        client = self._aio.client
+        while True:
+            try:
+                node = await client.coordinator_lookup(CoordinationType.TRANSACTION, transactional_id)
+                if await client.ready(node, group=ConnectionGroup.COORDINATION):
+                    request = InitProducerIdRequest(
+                        transactional_id=transactional_id, transaction_timeout_ms=_UNBEGUN_TRANSACTION_MS
+                    )
+                    response = await client.send(node, request, group=ConnectionGroup.COORDINATION)
+                    if not response.error_code:
+                        return response.producer_id, response.producer_epoch
+                    raise for_code(response.error_code)()
+            except KafkaError as error:
+                if not (error.retriable or isinstance(error, ConcurrentTransactions)):
+                    raise
+            await asyncio.sleep(_RETRY)
+
+    def append(
+        self, topic: str, partition: int, records: Sequence[Outgoing], atomic: bool = False
+    ) -> "asyncio.Future[list[Written]]":
+        """Queue records for one partition, after everything queued for it before. Synchronous, so callers on one loop
+        see one order.
+
+        atomic: all in one record batch, which the broker appends whole or not at all; raises ValueError if they do not
+        fit. The future fails with what the broker said."""
+        accumulator = self._aio._message_accumulator
+        tp = TopicPartition(topic, partition)
+        builders = self._build(records)
+        if atomic and len(builders) > 1:
+            raise ValueError(f"{len(records)} records do not fit one batch of {MAX_BATCH_BYTES} bytes")
+        if accumulator._exception is not None:
+            raise WriteError(f"the producer failed: {accumulator._exception!r}")
+        loop = asyncio.get_running_loop()
+        batches = [(accumulator._append_batch(builder, tp).future, count) for builder, count in builders]
+        if len(batches) == 1:
+            return self._watch(asyncio.ensure_future(_one(*batches[0])), loop)
+        return self._watch(asyncio.ensure_future(_all(batches)), loop)
+
+    def _watch(
+        self, written: "asyncio.Task[list[Written]]", loop: asyncio.AbstractEventLoop
+    ) -> "asyncio.Task[list[Written]]":
+        self._unacknowledged[written] = loop.time()
+        written.add_done_callback(self._unacknowledged.pop)
+        return written
+
+    def _build(self, records: Sequence[Outgoing]) -> list[tuple[Any, int]]:
+        builder = self._aio.create_batch()
+        built, count = [], 0
+        for key, value, headers, timestamp in records:
+            if builder.append(timestamp=timestamp, key=key, value=value, headers=headers) is None:
+                built.append((builder, count))
+                builder, count = self._aio.create_batch(), 0
+                builder.append(timestamp=timestamp, key=key, value=value, headers=headers)
+            count += 1
+        built.append((builder, count))
+        return built
+
+    def overdue(self) -> float | None:
+        """Seconds that the oldest unacknowledged write has waited beyond the deadline; None if all is well."""
+        if not self._unacknowledged:
+            return None
+        waited = asyncio.get_running_loop().time() - next(iter(self._unacknowledged.values()))
+        return waited if waited > self._deadline else None
+
+    def partitions(self, topic: str) -> int:
+        """How many partitions the topic has, as last heard."""
+        return len(self._aio.client.cluster.partitions_for_topic(topic) or ())
+
+
+async def _one(future: "asyncio.Future[Any]", count: int) -> list[Written]:
+    return [Written((await future).offset, count)]
+
+
+async def _all(batches: list[tuple["asyncio.Future[Any]", int]]) -> list[Written]:
+    """Every future is awaited, so that none fails unseen."""
+    results = await asyncio.gather(*(future for future, _ in batches), return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return [Written(result.offset, count) for result, (_, count) in zip(results, batches, strict=True)]
+
+
+def fenced(error: BaseException, topic: str, partition: int) -> FencedError:
+    return FencedError(
+        f"the broker refused a write to {topic}[{partition}] ({error!r}): another worker owns it now; this one ends and may start again"
+    )

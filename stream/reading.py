@@ -1,0 +1,62 @@
+"""Reading a topic without a group: recovery reads changelogs with it, the merged view reads moments."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+FETCH_BYTES = 4 << 20
+"""Of one partition in one fetch: recovery is bound by round trips below this, and by memory above."""
+
+
+@asynccontextmanager
+async def reader(bootstrap: str, client_id: str) -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer without a group, and so without commits and rebalances."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        client_id=client_id,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        max_partition_fetch_bytes=FETCH_BYTES,
+        fetch_max_wait_ms=200,
+        metadata_max_age_ms=30_000,
+    )
+    await consumer.start()
+    try:
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+async def read_until(
+    bootstrap: str, client_id: str, topic: str, spans: Mapping[int, tuple[int, int]], stall: float
+) -> AsyncIterator[tuple[int, list[Any]]]:
+    """Records of partitions of a topic: `spans` gives, for each partition, the first offset and the offset to stop
+    before.
+
+    Yields (partition, records) in offset order within a partition. Raises TimeoutError when nothing came for `stall`
+    seconds."""
+    tps = {TopicPartition(topic, p): end for p, (start, end) in spans.items() if start < end}
+    if not tps:
+        return
+    async with reader(bootstrap, client_id) as consumer:
+        consumer.assign(list(tps))
+        for tp in tps:
+            consumer.seek(tp, spans[tp.partition][0])
+        while tps:
+            async with asyncio.timeout(stall):
+                found: dict[TopicPartition, list[Any]] = {}
+                while not found and not await _reached(consumer, tps):
+                    found = await consumer.getmany(*tps, timeout_ms=500)
+            for tp, records in found.items():
+                if wanted := [r for r in records if r.offset < tps[tp]]:
+                    yield tp.partition, wanted
+            for tp in await _reached(consumer, tps):
+                del tps[tp]
+
+
+async def _reached(consumer: AIOKafkaConsumer, tps: Mapping[TopicPartition, int]) -> list[TopicPartition]:
+    """Partitions read to their end: a compacted log may have no record just before it, so the position tells."""
+    return [tp for tp, end in tps.items() if await consumer.position(tp) >= end]

@@ -1,0 +1,121 @@
+"""The wire records of the `.v1` topics: what producers publish and consumers read.
+
+JSON in UTF-8. Unknown fields are ignored, so that a producer may be newer than the worker; a missing or ill-typed field
+is a dead letter. Evolution is additive inside `.v1`: a new field is optional or has a default."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+Id = Annotated[str, Meta(min_length=1, max_length=128)]
+"""Identifiers are 1 to 128 characters: they become state keys, which are kept in memory."""
+Instant = Annotated[datetime, Meta(tz=True)]
+"""RFC 3339 with an offset; a time without one would mean another instant on every machine."""
+Role = Literal["user", "assistant", "system"]
+LabelName = Literal["safe", "needs_caution", "unsafe"]
+Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
+
+
+class Utterance(Struct, frozen=True):
+    """One earlier message of the conversation, as the producer sends it in `history`."""
+
+    role: Role
+    text: str
+
+
+class Turn(Struct, frozen=True, omit_defaults=True):
+    """One message of a conversation: the unit that is scored. Topic `turns.v1`, keyed by `conversation_id`."""
+
+    turn_id: Id
+    conversation_id: Id
+    role: Role
+    text: str
+    sent_at: Instant
+    tenant: Id = "default"
+    history: tuple[Utterance, ...] = ()
+    metadata: dict[str, str] = {}
+
+
+class Source(Struct, frozen=True):
+    """Where a turn stands: it names the partition whose state holds its pending record."""
+
+    topic: str
+    partition: Annotated[int, Meta(ge=0)]
+    offset: Annotated[int, Meta(ge=0)]
+
+
+class Opinion(Struct, frozen=True):
+    """What one expert advised on a turn, and the weight that its advice had. `score` is null when the expert slept."""
+
+    name: str
+    version: str
+    score: float | None
+    weight: float
+    status: Literal["ok", "timeout", "error", "abstained"]
+
+
+class Verdict(Struct, frozen=True):
+    """The published decision on a turn. Topic `verdicts.v1`, keyed by `conversation_id`.
+
+    `score` is the forecast probability that the turn is unsafe; null when no expert was awake, in which case `label` is
+    what the policy says of that (fail closed: `unsafe`). `rounds` counts the labelled turns that the weights had
+    learned from. `latency_ms` runs from the broker's timestamp to the decision."""
+
+    turn_id: str
+    conversation_id: str
+    tenant: str
+    role: Role
+    label: LabelName
+    score: float | None
+    policy: str
+    categories: dict[str, float]
+    experts: tuple[Opinion, ...]
+    context: str
+    rounds: int
+    source: Source
+    scored_at: datetime
+    latency_ms: int
+    metadata: dict[str, str]
+
+
+class Label(Struct, frozen=True, omit_defaults=True):
+    """What a person said of a turn, late. Topic `labels.v1`, keyed by `conversation_id`; `source`, copied from the
+    verdict, spares the search for the turn."""
+
+    turn_id: Id
+    conversation_id: Id
+    label: LabelName
+    annotator: Id
+    labelled_at: Instant
+    tenant: Id = "default"
+    categories: tuple[str, ...] = ()
+    source: Source | UnsetType = UNSET
+
+
+class Standing(Struct, frozen=True):
+    """One expert in a context: its weight with every expert awake, its cumulative loss over its awake rounds, and the
+    ensemble's regret to it."""
+
+    id: str
+    weight: float
+    loss: float
+    regret: float
+
+
+class Weights(Struct, frozen=True):
+    """What the ensemble believes of a context now. Topic `weights.v1`, compacted, keyed by `context`.
+
+    Losses and regrets are sums over `rounds` labelled turns, counted since `since_rounds` (where the policy last
+    changed). `delay` is the total delay D of the bound."""
+
+    context: str
+    policy: str
+    rounds: int
+    since_rounds: int
+    at: datetime
+    experts: tuple[Standing, ...]
+    ensemble_loss: float
+    bound: float
+    delay: float
+    alarm: bool

@@ -1,0 +1,60 @@
+"""Which partitions a key can have had: where a label looks for its turn."""
+
+import re
+import zlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from aiokafka.partitioner import murmur2
+
+TRIED, FIRST, TRIES, STAMP = "aegis-tried", "aegis-first", "aegis-tries", "aegis-at"
+_NUMBER = re.compile(rb"\d{1,15}")
+
+
+class Journey(NamedTuple):
+    """How far a label has come in its search, carried in its headers: partitions tried, in order; when the search began
+    (ms since 1970, 0 for now), how often it was given up for a pause, and the timestamp of its first record (0: this
+    one's)."""
+
+    tried: tuple[int, ...] = ()
+    first_ms: int = 0
+    tries: int = 0
+    timestamp_ms: int = 0
+
+    @classmethod
+    def of(cls, headers: Sequence[tuple[str, bytes]]) -> "Journey":
+        """Read from a record's headers. They may come from anyone: what is no number is not there."""
+        found = {name: _NUMBER.findall(value or b"") for name, value in headers if name in (TRIED, FIRST, TRIES, STAMP)}
+
+        def one(name: str) -> int:
+            return int(found.get(name, [b"0"])[0]) if found.get(name) else 0
+
+        return cls(tuple(dict.fromkeys(int(n) for n in found.get(TRIED, ()))), one(FIRST), one(TRIES), one(STAMP))
+
+    def headers(self) -> list[tuple[str, bytes]]:
+        tried = ",".join(map(str, self.tried))
+        return [
+            (name, str(value).encode())
+            for name, value in ((TRIED, tried), (FIRST, self.first_ms), (TRIES, self.tries), (STAMP, self.timestamp_ms))
+            if value
+        ]
+
+
+def candidates(key: bytes, counts: Sequence[int], named: int | None) -> tuple[int, ...]:
+    """Partitions in which a turn with this key can stand: the one that its label names, then those that murmur2 (Java,
+    aiokafka, kafka-python) and CRC32 (librdkafka's default) give under each partition count so far, newest first."""
+    mine, crc = murmur2(key) & 0x7FFFFFFF, zlib.crc32(key)
+    hashed = (value % count for count in counts for value in (mine, crc))
+    return tuple(dict.fromkeys([*([named] if named is not None else []), *hashed]))
+
+
+def next_stop(here: int, journey: Journey, possible: Sequence[int], partitions: int) -> tuple[int | None, Journey]:
+    """Where a label that was not found `here` goes: the next candidate, then home to the partition it came to first;
+    None when it stays here as early."""
+    tried = journey.tried if here in journey.tried else (*journey.tried, here)
+    onward = journey._replace(tried=tried)
+    for partition in possible:
+        if partition < partitions and partition not in tried:
+            return partition, onward
+    home = tried[0]
+    return (home, onward) if home != here and home < partitions and here == tried[-1] else (None, onward)

@@ -1,0 +1,103 @@
+"""Decisions: from advice and a forecast to pending records, and from a turn and its pending record to its verdict.
+Pure."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from struct import Struct
+
+import numpy as np
+import numpy.typing as npt
+
+from ensemble.forecaster import Forecaster
+from ensemble.policy import CLASSES, Policy
+from experts.base import OK, STATUS_NAMES, Advice
+from stream.records import Opinion, Source, Turn, Verdict
+from stream.state import SCHEMA_VERSION, Pending, context_of
+
+SCORE_DIGITS = 9
+"""Decimals at which a float32 of at least 0.1 is still told from its neighbours; without rounding its JSON is twice as
+long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A turn as it came: where it stands, when the broker had it (ms since 1970), and the digest of its text."""
+
+    turn: Turn
+    partition: int
+    offset: int
+    timestamp_ms: int
+    digest: bytes
+
+
+def decide(
+    arrivals: Sequence[Arrival],
+    rows: Sequence[int],
+    advice: Advice,
+    experts: tuple[str, ...],
+    forecaster: Forecaster,
+    policy: Policy,
+    now_ms: int,
+) -> Iterator[Pending]:
+    """The pending record of each of N arrivals of one context; `rows[i]` is the row of `advice` with what the experts
+    said of `arrivals[i]`."""
+    index = np.asarray(rows, dtype=np.intp)
+    scores, status = advice.scores[index], advice.status[index]
+    forecast = forecaster.forecast(scores, status == OK)
+    labels = policy.decide_many(forecast.published)
+    context = context_of(arrivals[0].turn.tenant, arrivals[0].turn.role)
+    packed = (
+        _rows(scores, "<f4"),
+        _rows(status, "u1"),
+        _rows(forecast.weights, "<f4"),
+        _rows(forecast.forecasts, "<f8"),
+    )
+    for arrival, label, published, decided, *arrays in zip(
+        arrivals, labels.tolist(), forecast.published.tolist(), forecast.decided.tolist(), *packed, strict=True
+    ):
+        yield Pending(
+            SCHEMA_VERSION, now_ms, arrival.digest, arrival.partition, arrival.offset, max(0, now_ms - arrival.timestamp_ms), context, policy.name, label,
+            experts, *arrays, published if decided else None, forecaster.rounds, forecaster.used, {}, 1.0, {},
+        )  # fmt: skip
+
+
+def _rows(array: npt.NDArray[np.generic], dtype: str) -> list[bytes]:
+    """Each row's bytes."""
+    table = np.ascontiguousarray(array, dtype=dtype)
+    width, whole = table.strides[0] if len(table) else 0, table.tobytes()
+    return [whole[i : i + width] for i in range(0, len(whole), width)] if width else []
+
+
+def verdict(turn: Turn, pending: Pending, topic: str) -> Verdict:
+    """A pure function of a turn and its pending record: published again, it is the same bit for bit."""
+    names, k = _names(pending.experts), len(pending.experts)
+    numbers = _floats(k)
+    opinions = tuple(
+        Opinion(
+            name,
+            version,
+            round(score, SCORE_DIGITS) if code == OK else None,
+            round(weight, SCORE_DIGITS),
+            STATUS_NAMES[code],
+        )  # type: ignore[arg-type]
+        for (name, version), score, weight, code in zip(
+            names, numbers.unpack(pending.scores), numbers.unpack(pending.weights), pending.status, strict=True
+        )
+    )
+    return Verdict(
+        turn.turn_id, turn.conversation_id, turn.tenant, turn.role, CLASSES[pending.label], pending.published, pending.policy, pending.categories,
+        opinions, pending.context, pending.rounds, Source(topic, pending.partition, pending.offset),
+        datetime.fromtimestamp(pending.scored_at_ms / 1000, UTC), pending.latency_ms, turn.metadata,
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=64)
+def _names(experts: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, version) for name, _, version in (expert.rpartition("@") for expert in experts))
+
+
+@lru_cache(maxsize=64)
+def _floats(count: int) -> Struct:
+    return Struct(f"<{count}f")

@@ -1,0 +1,126 @@
+"""The merged view: every worker's sum of what all partitions have learned, so that it forecasts alike wherever a
+conversation lands."""
+
+import asyncio
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from ensemble.forecaster import Forecaster
+from ensemble.moments import Moments, total
+from ensemble.policy import Policy
+from stream import projection
+from stream.reading import reader
+from stream.settings import Settings
+from stream.topics import TopicNames
+
+log = structlog.get_logger()
+
+POLL_MS = 500
+REFRESH_SECONDS = 10.0
+"""Between looks at how many partitions there are."""
+
+
+class MergedView:
+    """The newest moments of each context and partition, their totals, and the forecasters made of them (K experts of
+    this worker's panel)."""
+
+    def __init__(self, settings: Settings, experts: tuple[str, ...]) -> None:
+        self._broker = settings.broker
+        self._client_id = settings.app_id
+        self._topic = TopicNames.of(settings).moments
+        self._experts = experts
+        self._parts: dict[str, dict[int, tuple[int, Moments]]] = {}
+        self._totals: dict[str, Moments] = {}
+        self._forecasters: dict[tuple[str, str], Forecaster] = {}
+        self._caught_up = asyncio.Event()
+        self.baselines: dict[str, tuple[str, Moments | None]] = {}
+        self.partition_counts: list[int] = []
+        self.changed: set[str] = set()
+
+    async def ready(self) -> None:
+        """Returns when everything published before the start has been read."""
+        await self._caught_up.wait()
+
+    def total(self, context: str) -> Moments:
+        """The sum over partitions, in the order of their numbers, so that workers with the same records agree bit for
+        bit."""
+        if context not in self._totals:
+            parts = self._parts.get(context, {})
+            self._totals[context] = total(parts[number][1] for number in sorted(parts))
+        return self._totals[context]
+
+    def forecaster(self, context: str, policy: Policy) -> Forecaster:
+        """The weights of a context now, for this worker's panel."""
+        key = (context, policy.name)
+        if key not in self._forecasters:
+            self._forecasters[key] = Forecaster.of(self.total(context), policy, self._experts)
+        return self._forecasters[key]
+
+    def contexts(self) -> list[str]:
+        return list(self._parts)
+
+    def learn(self, partition: int, key: bytes, value: bytes | None) -> None:
+        """Take one record of `moments.v1` in."""
+        if value is None:
+            return
+        if key == projection.COUNTS_KEY:
+            self.partition_counts = projection.decode_counts(value)
+        elif key.startswith(projection.BASELINE_PREFIX):
+            self.baselines[key[len(projection.BASELINE_PREFIX) :].decode()] = projection.decode_baseline(value)
+        else:
+            self._learn_part(partition, key.decode(), *projection.decode_part(value))
+
+    def _learn_part(self, partition: int, context: str, offset: int, moments: Moments) -> None:
+        parts = self._parts.setdefault(context, {})
+        if partition in parts and parts[partition][0] > offset:
+            return  # of an owner that was overtaken
+        parts[partition] = (offset, moments)
+        self._totals.pop(context, None)
+        for key in [key for key in self._forecasters if key[0] == context]:
+            del self._forecasters[key]
+        self.changed.add(context)
+
+    async def run(self) -> None:
+        """For ever: read `moments.v1` from its beginning."""
+        async with reader(self._broker, self._client_id) as consumer:
+            behind = await self._assign(consumer)
+            loop = asyncio.get_running_loop()
+            looked = loop.time()
+            while True:
+                for tp, records in (await consumer.getmany(timeout_ms=POLL_MS)).items():
+                    for record in records:
+                        self.learn(tp.partition, record.key, record.value)
+                if not self._caught_up.is_set():
+                    behind = {tp: end for tp, end in behind.items() if await consumer.position(tp) < end}
+                    if not behind:
+                        self._caught_up.set()
+                        log.info("view_caught_up", contexts=len(self._parts))
+                if loop.time() - looked > REFRESH_SECONDS:
+                    looked = loop.time()
+                    await self._grow(consumer)
+
+    async def _assign(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
+        """Start at the beginning; returns the end of each partition now."""
+        tps = await self._partitions(consumer)
+        consumer.assign(tps)
+        await consumer.seek_to_beginning(*tps)
+        ends: dict[TopicPartition, int] = await consumer.end_offsets(tps)
+        return ends
+
+    async def _grow(self, consumer: AIOKafkaConsumer) -> None:
+        """Partitions were added: read them too, from their beginning, and the others on from where they are."""
+        tps = await self._partitions(consumer)
+        known = consumer.assignment()
+        if fresh := set(tps) - known:
+            positions = {tp: await consumer.position(tp) for tp in known}
+            consumer.assign(tps)
+            for tp, position in positions.items():
+                consumer.seek(tp, position)
+            await consumer.seek_to_beginning(*fresh)
+
+    async def _partitions(self, consumer: AIOKafkaConsumer) -> list[TopicPartition]:
+        await consumer._client._wait_on_metadata(self._topic)
+        numbers: Any = consumer.partitions_for_topic(self._topic) or ()
+        return [TopicPartition(self._topic, number) for number in sorted(numbers)]

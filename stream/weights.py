@@ -1,0 +1,118 @@
+"""`weights.v1`: what the ensemble believes of each context, with its regret and the bound on it. Published by the owner
+of labels partition 0."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import structlog
+
+from ensemble.forecaster import Forecaster
+from ensemble.policy import Policy
+from ensemble.regret import RegretReport, report
+from stream import projection
+from stream.codecs import encode
+from stream.metrics import Metrics
+from stream.ownership import Ownership
+from stream.policies import Policies
+from stream.producer import Outgoing, Producer
+from stream.records import Standing, Weights
+from stream.settings import Settings
+from stream.topics import TopicNames
+from stream.view import MergedView
+
+log = structlog.get_logger()
+
+INTERVAL = 1.0
+"""Seconds: at most so often is a context published."""
+
+
+class WeightsPublisher:
+    """Also keeps what only one worker may write for all: the partition counts so far, and since when each context's
+    regret is counted."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        producer: Producer,
+        ownership: Ownership,
+        view: MergedView,
+        policies: Policies,
+        metrics: Metrics,
+    ) -> None:
+        self._names = TopicNames.of(settings)
+        self._producer = producer
+        self._ownership = ownership
+        self._view = view
+        self._policies = policies
+        self._metrics = metrics
+        self._generation = 0
+
+    async def run(self) -> None:
+        """For ever: publish the contexts that changed, while this worker owns partition 0."""
+        while True:
+            await asyncio.sleep(INTERVAL)
+            generation = self._ownership.generation
+            if self._ownership.owner_of(0, generation) is None:
+                self._generation = 0
+                continue
+            if generation != self._generation:  # a new owner publishes all: the last one may have died before it could
+                self._view.changed.update(self._view.contexts())
+                await self._record_partition_count()
+                self._generation = generation
+            await self._publish()
+
+    async def _record_partition_count(self) -> None:
+        """Labels look for turns that were scored under an earlier count."""
+        count = self._producer.partitions(self._names.turns)
+        if count not in self._view.partition_counts:
+            counts = [count, *self._view.partition_counts]
+            record = Outgoing(projection.COUNTS_KEY, projection.encode_counts(counts))
+            await self._producer.append(self._names.moments, 0, [record])
+
+    async def _publish(self) -> None:
+        changed, self._view.changed = self._view.changed, set()
+        baselines, records = [], []
+        for context in sorted(changed):
+            policy = self._policies.of(context)
+            if self._view.baselines.get(context, ("", None))[0] != policy.fingerprint():
+                baselines.append(self._begin_baseline(context, policy))
+            records.append(Outgoing(context.encode(), encode(self._weights(context, policy))))
+        if baselines:
+            await self._producer.append(self._names.moments, 0, baselines)
+        if records:
+            await self._producer.append(self._names.weights, 0, records)
+
+    def _begin_baseline(self, context: str, policy: Policy) -> Outgoing:
+        """A policy that reads the moments anew starts its regret from a copy of them; the first policy of a context
+        from nothing."""
+        moments = self._view.total(context) if context in self._view.baselines else None
+        self._view.baselines[context] = (policy.fingerprint(), moments)
+        return Outgoing(
+            projection.BASELINE_PREFIX + context.encode(), projection.encode_baseline(policy.fingerprint(), moments)
+        )
+
+    def _weights(self, context: str, policy: Policy) -> Weights:
+        moments, (_, baseline) = self._view.total(context), self._view.baselines[context]
+        found = report(moments, policy, baseline=baseline)
+        self._metrics.regret_ratio.set(max(found.ratio, 0.0))
+        if found.alarm:
+            log.error(
+                "regret_above_bound",
+                policy=policy.name,
+                ratio=round(found.ratio, 3),
+                remedy="a bug or a wrong label stream",
+            )
+        weights = Forecaster.of(moments, policy, moments.experts).weights()
+        return _record(
+            context, policy, found, weights.tolist(), moments.rounds, baseline.rounds if baseline is not None else 0
+        )
+
+
+def _record(
+    context: str, policy: Policy, found: RegretReport, weights: list[float], rounds: int, since: int
+) -> Weights:
+    standings = zip(found.experts, weights, found.losses.tolist(), found.regret.tolist(), strict=True)
+    return Weights(
+        context, policy.name, rounds, since, datetime.now(UTC), tuple(Standing(*standing) for standing in standings),
+        found.loss, found.bound, found.delay, found.alarm,
+    )  # fmt: skip

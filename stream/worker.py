@@ -1,0 +1,234 @@
+"""The worker: every part made, wired, started and stopped in order.
+
+`create_worker(settings, panel)` makes it without touching the network; `run_worker` runs it until a signal. The order
+of stopping matters: the pipelines drain while the producer still answers, offsets are committed, the group is left, and
+only then are producer and stores closed."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any, NoReturn
+
+import structlog
+
+from experts.executor import Panel
+from stream.dead_letters import DeadLetters
+from stream.early import retry_early
+from stream.errors import PipelineError, StreamError, TopicsError
+from stream.expiry import expire_pending
+from stream.faust_app import AegisApp, StateTables, store_url
+from stream.health import Health
+from stream.learn import LABELS_TOGETHER, Learner
+from stream.metrics import Metrics
+from stream.ownership import Ownership
+from stream.partitions import Fatal
+from stream.pipeline import Pipeline
+from stream.policies import Policies
+from stream.producer import Producer
+from stream.projection import Projection
+from stream.score import Scorer
+from stream.settings import Settings
+from stream.stores import Stores
+from stream.topics import TopicNames
+from stream.topics_admin import check
+from stream.view import MergedView
+from stream.watch import Watch
+from stream.weights import WeightsPublisher
+
+log = structlog.get_logger()
+
+COMMIT_SECONDS = 0.5
+"""Between commits: what a crash reads again, at most, besides what was in flight."""
+POLL_RECORDS = 2000
+BUFFERED_EVENTS = 8
+"""Fetched batches that Faust holds for one agent before it stops fetching."""
+DRAIN_SHARE = 0.4
+"""Of the session time-out: no heartbeat is sent inside a rebalance, so draining must leave room for the claims that
+follow."""
+
+
+def end_process(error: StreamError) -> NoReturn:
+    """One line and the error's exit code. Nothing is cleaned up: the changelog and the committed offsets are the truth,
+    and a half-stopped worker would only hold its partitions longer."""
+    log.critical("worker_ended", reason=str(error), exit_code=error.exit_code)
+    os._exit(error.exit_code)
+
+
+class Worker:
+    """A Faust app with the score and the learn agent, and what they share."""
+
+    def __init__(self, settings: Settings, panel: Panel, fatal: Fatal = end_process) -> None:
+        self.settings = settings
+        self.names = TopicNames.of(settings)
+        self.metrics = Metrics()
+        self.fatal = fatal
+        self.producer = Producer(settings.broker, settings.write_timeout, settings.app_id)
+        self.policies = Policies(settings)
+        self.view = MergedView(settings, panel.ids)
+        stores = Stores(settings.store, settings.data_dir)
+        self.ownership = Ownership(settings, self.producer, stores.open, fatal, self.view.ready)
+        self.projection = Projection(self.producer, self.names.moments, self.ownership)
+        letters = DeadLetters(self.producer, self.names.dead_letters, self.metrics)
+        self.scorer = Scorer(settings, self.producer, panel, self.view, self.policies, letters, self.metrics)
+        learner = Learner(settings, self.producer, self.view, self.projection, letters, self.metrics)
+        self.scoring = Pipeline("score", self.ownership, self.scorer.begin, self.scorer.size, fatal)
+        self.learning = Pipeline("learn", self.ownership, learner.begin, lambda: LABELS_TOGETHER, fatal)
+        self.app = self._create_app()
+        self.health = Health(settings.http_port, self.metrics, lambda: bool(self.ownership.generation))
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def _create_app(self) -> AegisApp:
+        app = AegisApp(**_faust_settings(self.settings))
+        app.ownership, app.fatal, app.drain = self.ownership, self.fatal, self.drain
+        app.inputs = frozenset((self.names.turns, self.names.labels))
+        app.Table("state", key_type=bytes, value_type=bytes, partitions=self.settings.partitions)
+        for name, topic, pipeline in (
+            ("score", self.names.turns, self.scoring),
+            ("learn", self.names.labels, self.learning),
+        ):
+            channel = app.topic(
+                topic,
+                key_type=bytes,
+                value_type=bytes,
+                key_serializer="raw",
+                value_serializer="raw",
+                partitions=self.settings.partitions,
+            )
+            app.agent(channel, name=name)(_agent(pipeline))
+        return app
+
+    async def drain(self) -> None:
+        """Let what has begun end. A worker that cannot in time goes on: what it has left is refused by the claims that
+        follow."""
+        deadline = self.settings.session_timeout * DRAIN_SHARE
+        done = await asyncio.gather(self.scoring.drain(deadline), self.learning.drain(deadline))
+        if not all(done):
+            log.warning("drain_incomplete", seconds=deadline)
+
+    async def start(self) -> None:
+        """Raises TopicsError when the topics are not what the contract says."""
+        await _refuse_mismatches(self.settings)
+        self.settings.data_dir.mkdir(parents=True, exist_ok=True)
+        self.app.loop = asyncio.get_running_loop()
+        await self.producer.start(vars(self.names).values())
+        await self.health.start()
+        consumer = self.app.consumer
+        weights = WeightsPublisher(self.settings, self.producer, self.ownership, self.view, self.policies, self.metrics)
+        watch = Watch(
+            self.producer,
+            self.ownership,
+            (self.scoring, self.learning),
+            self.metrics,
+            self.settings.stall_timeout,
+            self.fatal,
+        )
+        self.scoring.start(consumer)
+        self.learning.start(consumer)
+        self._background(self.view.run, self.projection.run, weights.run)
+        self._background(
+            lambda: watch.run(consumer), lambda: retry_early(self.ownership, self.producer, self.names.labels)
+        )
+        self._background(lambda: expire_pending(self.ownership, self.metrics, self.settings.label_horizon))
+        await self.app.start()
+
+    def _background(self, *works: Callable[[], Awaitable[None]]) -> None:
+        self._tasks += [asyncio.create_task(self._guard(work)) for work in works]
+
+    async def _guard(self, work: Callable[[], Awaitable[None]]) -> None:
+        """A background task that raises ends the worker: without it the worker would look well and be wrong."""
+        try:
+            await work()
+        except StreamError as error:
+            self.fatal(error)
+            raise
+        except Exception as error:
+            self.fatal(
+                PipelineError(
+                    f"a background task failed ({type(error).__name__}: {error}): this worker ends and may start again"
+                )
+            )
+            raise
+
+    async def stop(self) -> None:
+        """Drain, commit, leave the group, close."""
+        await self.app.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.scoring.stop()
+        await self.learning.stop()
+        await self.projection.flush()
+        await self.producer.stop()
+        self.ownership.close()
+        self.scorer.close()
+        await self.health.stop()
+
+
+def create_worker(settings: Settings, panel: Panel, fatal: Fatal = end_process) -> Worker:
+    """A worker that has not started; nothing is read from the environment, and nothing is global."""
+    return Worker(settings, panel, fatal)
+
+
+async def run_worker(worker: Worker) -> None:
+    """Run until SIGTERM or SIGINT; returns when everything is drained and committed. Raises what crashed Faust."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    starting = asyncio.create_task(worker.start())
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+    if starting.done():
+        starting.result()
+    while not stop.is_set() and not worker.app.crashed:
+        await asyncio.wait([stopping], timeout=0.2)
+    if worker.app.crashed:
+        end_process(PipelineError(f"Faust ended: {worker.app.crash_reason!r}: this worker ends and may start again"))
+    log.info("worker_stopping")
+    await worker.stop()
+    starting.cancel()
+    stopping.cancel()
+    log.info("worker_stopped")
+
+
+def _agent(pipeline: Pipeline) -> Callable[[Any], Awaitable[None]]:
+    async def agent(stream: Any) -> None:
+        async for event in stream.noack().events():
+            await pipeline.put(event.value)
+
+    return agent
+
+
+async def _refuse_mismatches(settings: Settings) -> None:
+    mismatches = [mismatch for mismatch in await check(settings) if mismatch.refused]
+    if mismatches:
+        more = f" (and {len(mismatches) - 1} more: aegis topics check)" if len(mismatches) > 1 else ""
+        raise TopicsError(f"{mismatches[0]}{more}")
+
+
+def _faust_settings(settings: Settings) -> dict[str, Any]:
+    return {
+        "id": settings.app_id,
+        "broker": [f"kafka://{host.strip()}" for host in settings.broker.split(",")],
+        "store": store_url(),
+        "datadir": settings.data_dir,
+        "TableManager": StateTables,
+        "web_enabled": False,
+        "canonical_url": f"http://{socket.gethostname()}-{os.getpid()}",  # the assignor tells workers apart by it
+        "topic_partitions": settings.partitions,
+        "topic_allow_declare": False,
+        "topic_disable_leader": True,
+        "table_standby_replicas": 0,
+        "stream_wait_empty": False,
+        "stream_buffer_maxsize": BUFFERED_EVENTS,
+        "consumer_auto_offset_reset": "earliest",
+        "consumer_metadata_max_age_ms": 30_000,
+        "broker_max_poll_records": POLL_RECORDS,
+        "broker_commit_interval": COMMIT_SECONDS,
+        "broker_session_timeout": settings.session_timeout,
+        "broker_heartbeat_interval": settings.heartbeat,
+        "broker_rebalance_timeout": max(30.0, 2 * settings.session_timeout),
+        "broker_request_timeout": max(60.0, settings.session_timeout + 5.0),
+    }
