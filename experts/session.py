@@ -17,9 +17,9 @@ Device = Literal["auto", "cpu", "cuda"]
 DEVICES: Final[tuple[Device, ...]] = ("auto", "cpu", "cuda")
 CUDA: Final = "CUDAExecutionProvider"
 CPU: Final = "CPUExecutionProvider"
-FATAL: Final = (
-    4  # ONNX Runtime's own scale; its lines about a missing CUDA library are said better by `Session.fallback`
-)
+# ONNX Runtime's own scale. Its pages about a missing CUDA library are said better, in a line, by `Session.fallback`.
+WARNING: Final = 2
+FATAL: Final = 4
 
 
 def cores() -> int:
