@@ -174,11 +174,11 @@ def compare(spec: TopicSpec, found: TopicFound | None) -> list[Mismatch]:
 
 def _partitions(spec: TopicSpec, found: TopicFound) -> list[Mismatch]:
     if found.partitions < spec.partitions:
-        problem = f"has {found.partitions} partitions and needs {spec.partitions}"
+        problem = f"has partitions={found.partitions} and needs {spec.partitions}"
         return [Mismatch(spec.name, problem, "run `aegis topics create`, which adds them")]
     if found.partitions > spec.partitions and spec.partitions_fit is Fit.EXACTLY:
         problem = (
-            f"has {found.partitions} partitions, AEGIS_PARTITIONS asks for {spec.partitions} and Kafka takes none away"
+            f"has partitions={found.partitions}, AEGIS_PARTITIONS asks for {spec.partitions} and Kafka takes none away"
         )
         return [Mismatch(spec.name, problem, f"set AEGIS_PARTITIONS={found.partitions}", mendable=False)]
     return []
@@ -187,6 +187,6 @@ def _partitions(spec: TopicSpec, found: TopicFound) -> list[Mismatch]:
 def _copies(spec: TopicSpec, found: TopicFound) -> list[Mismatch]:
     if found.replication >= spec.replication:
         return []
-    problem = f"has {found.replication} copies, AEGIS_REPLICATION_FACTOR asks for {spec.replication}"
+    problem = f"has replication={found.replication}, AEGIS_REPLICATION_FACTOR asks for {spec.replication}"
     remedy = f"move it with kafka-reassign-partitions, or set AEGIS_REPLICATION_FACTOR={found.replication}"
     return [Mismatch(spec.name, problem, remedy, mendable=False, refused=False)]

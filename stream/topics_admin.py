@@ -129,7 +129,7 @@ async def _mend(admin: AIOKafkaAdminClient, spec: TopicSpec, found: TopicFound |
     lines = []
     if found.partitions < spec.partitions:
         await admin.create_partitions({spec.name: NewPartitions(spec.partitions)})
-        lines.append(f"{spec.name}: {found.partitions} -> {spec.partitions} partitions")
+        lines.append(f"{spec.name}: partitions {found.partitions} -> {spec.partitions}")
     wrong = {key: want.value for key, want in spec.config.items() if not want.accepts(found.config[key])}
     if wrong:
         await _alter(admin, spec.name, wrong)
@@ -145,8 +145,7 @@ async def _make(admin: AIOKafkaAdminClient, spec: TopicSpec) -> list[str]:
     topic = NewTopic(spec.name, spec.partitions, spec.replication, topic_configs=config)
     response = await admin.create_topics([topic])
     _refuse(error for error in response.topic_errors if error[1] != TopicAlreadyExistsError.errno)
-    copies = f"{spec.replication} copies each" if spec.replication > 1 else "1 copy each"
-    return [f"{spec.name}: made, {spec.partitions} partitions, {copies}"]
+    return [f"{spec.name}: made (partitions={spec.partitions}, replication={spec.replication})"]
 
 
 async def _alter(admin: AIOKafkaAdminClient, name: str, changes: dict[str, str]) -> None:

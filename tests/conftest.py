@@ -14,7 +14,7 @@ import pytest
 
 from stream import topics_admin
 from stream.settings import PREFIX, TEST_PREFIX, Settings
-from support.broker import Namespace, broker_for_tests
+from support.broker import Namespace, broker_for_tests, delete_namespace
 
 DATASETS = Path(__file__).resolve().parents[2] / "shared" / "datasets"
 # Examples take as long as a shared machine lets them: no test asserts on time.
@@ -72,17 +72,17 @@ def namespace() -> Namespace:
 
 
 @pytest.fixture
-def settings(broker: str, namespace: Namespace, tmp_path: Path) -> Settings:
-    """A worker's settings for this test alone; its topics are not made yet."""
-    return namespace.settings(broker, data_dir=tmp_path / "state", partitions=4)
+def settings(broker: str, namespace: Namespace, tmp_path: Path) -> Iterator[Settings]:
+    """A worker's settings for this test alone; its topics are not made yet, and are deleted at the end."""
+    yield namespace.settings(broker, data_dir=tmp_path / "state", partitions=4)
+    asyncio.run(delete_namespace(broker, namespace))
 
 
 @pytest.fixture
-def topics(settings: Settings) -> Iterator[Settings]:
-    """The same settings with every topic of the contract made, and deleted at the end."""
+def topics(settings: Settings) -> Settings:
+    """The same settings with every topic of the contract made."""
     asyncio.run(topics_admin.create(settings))
-    yield settings
-    asyncio.run(topics_admin.delete(settings))
+    return settings
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from stream import broker, topics_admin
 from stream.__main__ import cli
 from stream.topics import TopicNames
 from support.broker import NAMED, Namespace
-from support.kafka import Record, consume_until, produce
+from support.kafka import Record, consume_until, eventually, produce
 
 pytestmark = [
     pytest.mark.broker,
@@ -26,27 +27,27 @@ pytestmark = [
 ]
 
 
-def test_a_broker_starts_serves_is_stopped_and_finds_its_data_again(tmp_path: Path) -> None:
-    port, names = broker.free_port(), Namespace.new()
-    running = broker.start(tmp_path, port)
+def test_a_broker_that_was_killed_starts_again_with_its_data_and_is_stopped(tmp_path: Path) -> None:
+    names, first = Namespace.new(), broker.start(tmp_path, broker.free_port())
     try:
-        assert running == broker.status(tmp_path)
-        settings = names.settings(running.bootstrap, partitions=2)
+        assert broker.status(tmp_path) == first
+        settings = names.settings(first.bootstrap, partitions=2)
         turns = TopicNames.of(settings).turns
         asyncio.run(topics_admin.create(settings))
-        asyncio.run(produce(running.bootstrap, turns, [Record(b"kept", key=b"c")]))
-        again = CliRunner().invoke(cli, ["broker", "start", "--directory", str(tmp_path), "--port", str(port)])
-        assert again.exit_code != 0
-        assert again.stderr.startswith(f"Error: a broker already runs on {running.bootstrap}")
-        assert not asyncio.run(knows(running.bootstrap, f"{names.topic_prefix}by-accident"))
+        asyncio.run(produce(first.bootstrap, turns, [Record(b"kept", key=b"c")]))
+        assert not asyncio.run(knows(first.bootstrap, f"{names.topic_prefix}by-accident"))
+        again = CliRunner().invoke(cli, ["broker", "start", "--directory", str(tmp_path), "--port", str(first.port)])
+        assert again.stderr.startswith(f"Error: a broker already runs on {first.bootstrap}")
 
-        assert broker.stop(tmp_path) == running
-        assert broker.status(tmp_path) is None
-        assert not broker.serves(port)
-
-        moved = broker.start(tmp_path, broker.free_port())
-        (record,) = asyncio.run(consume_until(moved.bootstrap, turns, lambda records: len(records) == 1))
+        os.kill(first.pid, signal.SIGKILL)
+        eventually(lambda: broker.status(tmp_path) is None)
+        second = broker.start(tmp_path, broker.free_port())
+        (record,) = asyncio.run(consume_until(second.bootstrap, turns, lambda records: len(records) == 1))
         assert record.value == b"kept"
+
+        assert broker.stop(tmp_path) == second
+        assert broker.status(tmp_path) is None
+        assert not broker.serves(second.port)
     finally:
         if broker.status(tmp_path):
             broker.stop(tmp_path)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aiokafka.admin import AIOKafkaAdminClient
+
 from stream import broker as embedded
 from stream import topics_admin
 from stream.settings import Settings
@@ -35,6 +37,19 @@ class Namespace:
         """Returns a worker's settings under these names."""
         names = {"topic_prefix": self.topic_prefix, "app_id": self.app_id}
         return Settings.load(**{"broker": broker, **names, **overrides})
+
+
+async def delete_namespace(broker: str, namespace: Namespace) -> None:
+    """Deletes every topic under these names, those that Faust made for itself among them."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=broker)
+    await admin.start()
+    try:
+        ours = (namespace.topic_prefix, f"{namespace.app_id}-")
+        topics = [topic for topic in await admin.list_topics() if topic.startswith(ours)]
+        if topics:
+            await admin.delete_topics(topics)
+    finally:
+        await admin.close()
 
 
 @contextmanager

@@ -1,0 +1,125 @@
+"""Streams that try to break the bound on regret: who advises what, which label comes, and how late it arrives."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble import Forecaster, Moments, Policy, Rounds, fold, zero
+from support.rounds import NOON
+from support.textbook import loss_of
+
+Floats = NDArray[np.float64]
+Advise = Callable[[np.random.Generator, int, int], tuple[Floats, NDArray[np.bool_]]]
+Judge = Callable[[np.random.Generator, int, float, Policy], int]
+Delay = Callable[[np.random.Generator, int], int]
+
+
+def constants(rng: np.random.Generator, turn: int, experts: int) -> tuple[Floats, NDArray[np.bool_]]:
+    """Experts who never change their mind: 0, ..., 1. The hardest panel for labels that alternate."""
+    return np.linspace(0.0, 1.0, experts), np.ones(experts, np.bool_)
+
+
+def noise(rng: np.random.Generator, turn: int, experts: int) -> tuple[Floats, NDArray[np.bool_]]:
+    """Experts who guess."""
+    return rng.beta(0.4, 0.4, experts), np.ones(experts, np.bool_)
+
+
+def sleepy_constants(rng: np.random.Generator, turn: int, experts: int) -> tuple[Floats, NDArray[np.bool_]]:
+    """The same constants, each asleep in half of the turns, in long stretches of its own."""
+    awake = (turn // (7 + 3 * np.arange(experts))) % 2 == 0
+    awake[turn % experts] = True
+    return np.linspace(0.0, 1.0, experts), awake
+
+
+def against(rng: np.random.Generator, turn: int, score: float, policy: Policy) -> int:
+    """The class on which the score that was published costs most."""
+    return max(range(3), key=lambda label: loss_of(policy, label, score))
+
+
+def in_blocks(rng: np.random.Generator, turn: int, score: float, policy: Policy) -> int:
+    """Safe for 40 turns, unsafe for 40 turns: with a delay of 40 all that is learned comes when it is wrong."""
+    return 0 if (turn // 40) % 2 else 2
+
+
+def turning(rng: np.random.Generator, turn: int, score: float, policy: Policy) -> int:
+    """Mostly safe for 150 turns, then always unsafe: the best expert becomes the worst."""
+    return int(rng.random() < 0.1) if turn < 150 else 2
+
+
+def at_random(rng: np.random.Generator, turn: int, score: float, policy: Policy) -> int:
+    """Any class."""
+    return int(rng.integers(0, 3))
+
+
+def after(turns: int) -> Delay:
+    """Labels that arrive after this many further turns."""
+    return lambda rng, turn: turns
+
+
+def within(turns: int) -> Delay:
+    """Labels that arrive after up to this many further turns, in any order."""
+    return lambda rng, turn: int(rng.integers(0, turns + 1))
+
+
+@dataclass
+class Stream:
+    """One made-up stream, and the worker's loop over it: forecast, publish, and fold what arrives."""
+
+    policy: Policy
+    advise: Advise
+    judge: Judge
+    delay: Delay
+    experts: int = 4
+    seed: int = 0
+    labelled_with: float = 1.0
+    """The probability that a turn is chosen for labelling, of which q is the inverse."""
+    prior: Floats | None = None
+
+    def __post_init__(self) -> None:
+        self.rng = np.random.default_rng(self.seed)
+        self.panel = tuple(f"expert-{index}@1" for index in range(self.experts))
+        self.moments = zero(self.panel)
+        self.turn = 0
+        self._arriving: dict[int, list[Rounds]] = defaultdict(list)
+
+    def run(self, turns: int) -> Iterator[Moments]:
+        """The moments after each of the turns, and then after each of the labels that are still out."""
+        for _ in range(turns):
+            self._arriving[self.turn + 1 + self.delay(self.rng, self.turn)].append(self._decide())
+            self.turn += 1
+            self._learn(self._arriving.pop(self.turn, []))
+            yield self.moments
+
+    def drain(self) -> Moments:
+        """The moments when every label has arrived."""
+        for due in sorted(self._arriving):
+            self._learn(self._arriving[due])
+        self._arriving.clear()
+        return self.moments
+
+    def _decide(self) -> Rounds:
+        scores, awake = self.advise(self.rng, self.turn, self.experts)
+        forecaster = Forecaster.of(self.moments, self.policy, self.panel, self.prior)
+        said = forecaster.forecast(scores[None], awake[None])
+        label = self.judge(self.rng, self.turn, float(said.published[0]), self.policy)
+        chosen = self.rng.random() < self.labelled_with
+        rounds = Rounds.of(
+            scores[None],
+            awake[None],
+            said.forecasts,
+            said.published,
+            [label],
+            NOON + 60.0 * self.turn,
+            used=forecaster.used,
+            q=1.0 / self.labelled_with,
+        )
+        return rounds if chosen else rounds.select(slice(0, 0))
+
+    def _learn(self, arrived: list[Rounds]) -> None:
+        for rounds in arrived:
+            self.moments = fold(self.moments, rounds)
