@@ -2,7 +2,7 @@
 leaves this file."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 import msgspec
 
@@ -11,6 +11,7 @@ from stream.records import Label, Turn, Verdict, Weights
 _turns = msgspec.json.Decoder(Turn)
 _labels = msgspec.json.Decoder(Label)
 _encoder = msgspec.json.Encoder()
+_Record = TypeVar("_Record", Turn, Label)
 SCHEMA_REASONS = (
     ("Object missing required field", "missing_field"),
     ("Expected `str` of length", "out_of_range"),
@@ -34,10 +35,8 @@ def decode_turn(value: bytes | None, max_text_bytes: int) -> Turn | Rejected:
     if isinstance(turn, Turn) and value is not None and len(value) > max_text_bytes:
         size = len(turn.text.encode()) + sum(len(u.text.encode()) for u in turn.history)
         if size > max_text_bytes:
-            return Rejected(
-                "text_too_large",
-                f"text and history are {size} bytes, the limit is {max_text_bytes}: raise AEGIS_MAX_TEXT_BYTES or send less",
-            )
+            remedy = "raise AEGIS_MAX_TEXT_BYTES or send less"
+            return Rejected("text_too_large", f"text and history are {size} bytes, over {max_text_bytes}: {remedy}")
     return turn
 
 
@@ -51,7 +50,7 @@ def encode(record: Turn | Label | Verdict | Weights) -> bytes:
     return _encoder.encode(record)
 
 
-def _decode(decoder: "msgspec.json.Decoder[Any]", value: bytes | None) -> Any:
+def _decode(decoder: "msgspec.json.Decoder[_Record]", value: bytes | None) -> _Record | Rejected:
     if not value:
         return Rejected("empty", "the message has no value")
     try:

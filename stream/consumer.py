@@ -5,10 +5,12 @@ One event a record costs two tasks and a wait in Faust; one event a batch is ten
 as the event's value."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from aiokafka import TopicPartition
+from aiokafka.errors import ConsumerStoppedError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode.utils.queues import FlowControlEvent
@@ -35,7 +37,7 @@ class _NeverFalse(set[TP]):
         return True
 
 
-class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust's driver is untyped where it counts
+class BatchConsumer(driver.Consumer):
     """Delivers the topics in `inputs` in batches. The changelog is assigned too, but never read here: recovery has a
     consumer of its own."""
 
@@ -52,8 +54,8 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust's driver is
 
     # -- offsets: what an intake calls done is committed; Faust's acks are not (it acks what it skips)
 
-    def _filter_tps_with_pending_acks(self, topics: Any = None) -> list[TP]:
-        return list(self.intakes)
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
+        return iter(list(self.intakes))
 
     def _new_offset(self, tp: TP) -> int | None:
         intake = self.intakes.get(tp)
@@ -76,7 +78,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust's driver is
         consumer = self._thread._ensure_consumer()
 
         async def read() -> dict[TP, int | None]:
-            return {tp: await consumer.committed(driver._TopicPartition(tp.topic, tp.partition)) for tp in tps}
+            return {tp: await consumer.committed(TopicPartition(tp.topic, tp.partition)) for tp in tps}
 
         offsets: dict[TP, int | None] = await self._thread.call_thread(read)
         return offsets
@@ -151,7 +153,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust's driver is
                         if r and (active is None or tp in active or tp in self._buffered_partitions)
                     }
                     await self.wait_first(self._deliver(wanted, seeks), self.suspend_flow.wait())
-        except (asyncio.CancelledError, *self.consumer_stopped_errors):
+        except (asyncio.CancelledError, ConsumerStoppedError):
             if not self.transport.app.should_stop:
                 raise
 
@@ -164,16 +166,18 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust's driver is
             if intake is None or intake.generation != generation:
                 continue  # fetched before this generation's seek: it comes again
             message = self._to_message(tp, batch[-1])
-            message.key, message.value = None, Batch(tp, generation, seeks.get(tp, -1), batch)
+            carried: Any = Batch(tp, generation, seeks.get(tp, -1), batch)  # bytes to Faust, which only passes it on
+            message.key, message.value = None, carried
             intake.deliver(batch[0].offset, batch[-1].offset, seeks.get(tp, -1))
-            await self.app.topics._tp_to_callback[tp](message)
+            conductor: Any = self.app.topics
+            await conductor._tp_to_callback[tp](message)
 
 
-class Transport(driver.Transport):  # type: ignore[misc]
+class Transport(driver.Transport):
     Consumer = BatchConsumer
 
 
-class ResumeOnce(FlowControlEvent):  # type: ignore[misc]
+class ResumeOnce(FlowControlEvent):
     """Faust resumes the flow twice in a rebalance, and each time empties every queue: what was delivered in between was
     gone."""
 

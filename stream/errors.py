@@ -6,7 +6,7 @@ StreamError
 ├── BrokerError            3   the broker cannot be started or reached
 ├── TopicsError            4   a topic is missing or not what the contract says
 ├── StateError             5   a state record or directory that this version cannot read
-│   └── OffsetsMissingError    state exists, committed offsets do not: refused, since turns would be skipped or read again from the start
+│   └── OffsetsMissingError    state exists, committed offsets do not: where to go on is the operator's choice
 ├── FencedError            6   another worker owns the partition now
 ├── WriteError             7   the broker did not acknowledge a record in time
 ├── StalledError           8   records wait and none has moved for `stall_timeout`
@@ -19,6 +19,8 @@ class StreamError(Exception):
     """Root of this package's errors; its text is one line that names what to do."""
 
     exit_code = 1
+    passes = False
+    """Whether starting again is the remedy."""
 
 
 class SettingsError(StreamError):
@@ -43,15 +45,19 @@ class OffsetsMissingError(StateError):
 
 class FencedError(StreamError):
     exit_code = 6
+    passes = True
 
 
 class WriteError(StreamError):
     exit_code = 7
+    passes = True
 
 
 class StalledError(StreamError):
     exit_code = 8
+    passes = True
 
 
 class PipelineError(StreamError):
     exit_code = 9
+    passes = True

@@ -23,12 +23,18 @@ from stream.partitions import Fatal
 STORE_SCHEME = "aegis"
 
 
-class StateStore(base.Store):  # type: ignore[misc]  # Faust's base is untyped
+def _of(service: Any) -> "AegisApp":
+    """The app that a part of Faust belongs to; Faust knows it by its interface only."""
+    app: AegisApp = service.app
+    return app
+
+
+class StateStore(base.Store[Any, Any]):
     """Faust's view of the state: who owns it is decided in `on_rebalance`, and there is never anything for Faust to
     recover."""
 
     def persisted_offset(self, tp: TP) -> int:
-        return self.app.ownership.last_offset(tp.partition)
+        return _of(self).ownership.last_offset(tp.partition)
 
     def set_persisted_offset(self, tp: TP, offset: int) -> None:
         """Data and offset are kept together, by the partition."""
@@ -37,7 +43,7 @@ class StateStore(base.Store):  # type: ignore[misc]  # Faust's base is untyped
         """A partition given back has closed its store already."""
 
     def apply_changelog_batch(self, batch: Any, to_key: Any, to_value: Any) -> None:
-        self.app.fatal(PipelineError("Faust read a changelog itself: its recovery was not told where the state stands"))
+        _of(self).fatal(PipelineError("Faust began a recovery of its own: it was not told where the state stands"))
 
     async def backup_partition(self, *args: Any, **kwargs: Any) -> None:
         raise NotImplementedError("the changelog is the backup")
@@ -48,21 +54,21 @@ class StateStore(base.Store):  # type: ignore[misc]  # Faust's base is untyped
     async def on_rebalance(
         self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
     ) -> None:
-        await self.app.ownership.claim(assigned, self.app.assignor.assigned_actives(), generation_id)
+        await _of(self).ownership.claim(assigned, self.app.assignor.assigned_actives(), generation_id)
 
 
-class StateRecovery(Recovery):  # type: ignore[misc]
+class StateRecovery(Recovery):
     def need_recovery(self) -> bool:
         return False  # `on_recovery_completed` restores, with a reader of its own
 
     async def on_recovery_completed(self, generation_id: int = 0) -> None:
         """The hook that knows its generation, is awaited and may raise."""
-        app = self.app
+        app = _of(self)
         if generation_id != app.consumer_generation_id or generation_id != app.ownership.claimed:
             return
         try:
             await app.ownership.restore(generation_id)
-            ready = await app.ownership.begin(app.consumer, generation_id)
+            ready = await app.ownership.begin(app.batches, generation_id)
         except StreamError as error:
             app.fatal(error)
             raise
@@ -70,7 +76,7 @@ class StateRecovery(Recovery):  # type: ignore[misc]
             await super().on_recovery_completed(generation_id)
 
 
-class StateTables(TableManager):  # type: ignore[misc]
+class StateTables(TableManager):
     @property
     def recovery(self) -> Recovery:
         if self._recovery is None:
@@ -78,7 +84,7 @@ class StateTables(TableManager):  # type: ignore[misc]
         return self._recovery
 
 
-class AegisApp(faust.App):  # type: ignore[misc]
+class AegisApp(faust.App):
     """A Faust app whose stop drains first. `drain` must end within its own deadline."""
 
     ownership: Ownership
@@ -90,9 +96,17 @@ class AegisApp(faust.App):  # type: ignore[misc]
         return Transport(self.conf.broker_consumer, self)
 
     def _new_consumer(self) -> BatchConsumer:
-        consumer: BatchConsumer = super()._new_consumer()
+        consumer = super()._new_consumer()
+        assert isinstance(consumer, BatchConsumer)
         consumer.inputs = self.inputs
         consumer.before_revocation = self._release
+        return consumer
+
+    @property
+    def batches(self) -> BatchConsumer:
+        """The consumer, by its own type; made at the first look."""
+        consumer = self.consumer
+        assert isinstance(consumer, BatchConsumer)
         return consumer
 
     async def _release(self) -> None:
@@ -105,8 +119,8 @@ class AegisApp(faust.App):  # type: ignore[misc]
 
     async def on_stop(self) -> None:
         await self.drain()
-        if self._consumer is not None and self._consumer.intakes:
-            await self._consumer.commit()
+        if self.batches.intakes:
+            await self.batches.commit()
         self.ownership.release()
         await super().on_stop()
 

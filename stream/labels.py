@@ -4,6 +4,7 @@ Pure."""
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from ensemble.moments import Moments, fold, merge, zero
@@ -32,7 +33,7 @@ def vote(pending: Pending, annotator: str, label: int, at_ms: int) -> tuple[Pend
     if votes is None:
         return None
     before, after = majority(pending.votes), majority(votes)
-    voted = Pending(*(votes if name == "votes" else getattr(pending, name) for name in Pending.__struct_fields__))
+    voted = msgspec.structs.replace(pending, votes=votes)
     assert after is not None
     return voted, Change(voted, before, after) if before != after else None
 

@@ -15,7 +15,7 @@ def configure(level: str, form: str) -> None:
     # Plain tracebacks: one that shows local variables shows the texts in them.
     plain = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
     renderer = structlog.processors.JSONRenderer() if form == "json" else plain
-    shared = [
+    shared: list[structlog.typing.Processor] = [
         *([structlog.processors.format_exc_info] if form == "json" else []),
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

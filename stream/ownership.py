@@ -92,9 +92,7 @@ class Ownership:
             self._fatal(error)
             raise
         except KafkaError as error:
-            failure = WriteError(
-                f"the partitions could not be claimed ({error!r}): this worker ends and may start again"
-            )
+            failure = WriteError(f"the partitions could not be claimed ({error!r})")
             self._fatal(failure)
             raise failure from error
         self.claimed = generation
@@ -102,7 +100,8 @@ class Ownership:
     async def _claim(self, partition: Partition) -> None:
         if partition.writing:
             raise WriteError(
-                f"partition {partition.number} was reassigned while records were not acknowledged: this worker ends and reads them again"
+                f"partition {partition.number} was reassigned while records were not acknowledged:"
+                " this worker ends and reads them again"
             )
         await self._producer.fence(self._names.changelog, partition.number)
         await self._producer.fence(self._names.verdicts, partition.number)

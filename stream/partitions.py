@@ -96,11 +96,12 @@ class Partition:
             raise
         for base, count in batches:
             if base != self.next_offset:
-                error = WriteError(
-                    f"{self.changelog}[{self.number}]: expected offset {self.next_offset}, got {base}: another writer; this worker ends and reads the changelog again"
+                stranger = WriteError(
+                    f"{self.changelog}[{self.number}]: a record came to offset {base} instead of {self.next_offset},"
+                    " so there is another writer: this worker ends and reads the changelog again"
                 )
-                self._fatal(error)
-                raise error
+                self._fatal(stranger)
+                raise stranger
             self.next_offset += count
         self.store.apply(items.items(), self.next_offset - 1)
         for key in items:

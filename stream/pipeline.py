@@ -108,18 +108,10 @@ class Pipeline:
             self._fatal(error)
             raise
         except KafkaError as error:
-            self._fatal(
-                WriteError(
-                    f"the broker refused a record of the {self.name} pipeline ({error!r}): this worker ends and may start again"
-                )
-            )
+            self._fatal(WriteError(f"the broker refused a record of the {self.name} pipeline ({error!r})"))
             raise
         except Exception as error:
-            self._fatal(
-                PipelineError(
-                    f"the {self.name} pipeline failed: {type(error).__name__} at {_where(error)}: this worker ends and may start again"
-                )
-            )
+            self._fatal(PipelineError(f"the {self.name} pipeline failed: {type(error).__name__} at {_where(error)}"))
             raise
 
     async def _beginning(self) -> None:

@@ -45,7 +45,7 @@ class Written(NamedTuple):
     """What the broker acknowledged: offsets `base` to `base + count - 1` of one partition."""
 
     base: int
-    count: int
+    records: int
 
 
 class _PerPartition(TransactionManager):  # type: ignore[misc]  # aiokafka is untyped
@@ -58,8 +58,9 @@ class _PerPartition(TransactionManager):  # type: ignore[misc]  # aiokafka is un
     def take_over(cls, manager: TransactionManager) -> "_PerPartition":
         """The producer, its sender and its queue all hold the manager: it changes its class in place."""
         manager.__class__ = cls
-        manager.fenced = {}
-        return manager
+        taken: _PerPartition = manager
+        taken.fenced = {}
+        return taken
 
     def sequence_number(self, tp: TopicPartition) -> int:
         self._current = self.fenced.get(tp)
@@ -120,7 +121,7 @@ class Producer:
                 producer_id, epoch = await self._new_epoch(transactional_id)
         except TimeoutError as error:
             raise WriteError(
-                f"the broker gave no epoch for {transactional_id} within {self._deadline} s: is the transaction coordinator up?"
+                f"no epoch for {transactional_id} within {self._deadline} s: is its transaction coordinator up?"
             ) from error
         self._manager.renew(TopicPartition(topic, partition), producer_id, epoch)
 
@@ -200,14 +201,9 @@ async def _one(future: "asyncio.Future[Any]", count: int) -> list[Written]:
 
 async def _all(batches: list[tuple["asyncio.Future[Any]", int]]) -> list[Written]:
     """Every future is awaited, so that none fails unseen."""
-    results = await asyncio.gather(*(future for future, _ in batches), return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-    return [Written(result.offset, count) for result, (_, count) in zip(results, batches, strict=True)]
+    await asyncio.wait([future for future, _ in batches])
+    return [Written(future.result().offset, count) for future, count in batches]
 
 
 def fenced(error: BaseException, topic: str, partition: int) -> FencedError:
-    return FencedError(
-        f"the broker refused a write to {topic}[{partition}] ({error!r}): another worker owns it now; this one ends and may start again"
-    )
+    return FencedError(f"the broker refused a write to {topic}[{partition}] ({error!r}): another worker owns it now")

@@ -53,7 +53,8 @@ def decode_part(value: bytes) -> tuple[int, Moments]:
     part = _parts.decode(value)
     if part.version != VERSION:
         raise StateError(
-            f"a moments record has schema version {part.version}, this worker reads {VERSION}: run the version that wrote it"
+            f"a moments record has schema version {part.version}, this worker reads {VERSION}:"
+            " run the version that wrote it"
         )
     return part.offset, decode(part.moments)
 

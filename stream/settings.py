@@ -104,7 +104,7 @@ class Settings(BaseSettings):
     """Folder of the experts, one folder each; none: those that are shipped."""
     experts: Names | None = Field(default=None, min_length=1)
     """Names of the experts to run, with commas between them; none: all in the folder."""
-    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where experts run: `auto` takes a CUDA device when there is one, else the CPU."""
     expert_timeout: Seconds = Field(default=10.0, gt=0.0, le=600.0)
     """Seconds after which an expert that has not answered sleeps for that batch; far above a healthy batch (under 1 s

@@ -93,7 +93,8 @@ def _checked(decoder: "msgspec.msgpack.Decoder[_T]", value: bytes) -> _T:
         ) from error
     if record.version != SCHEMA_VERSION:
         raise StateError(
-            f"a state record has schema version {record.version}, this worker reads {SCHEMA_VERSION}: run the version that wrote it"
+            f"a state record has schema version {record.version}, this worker reads {SCHEMA_VERSION}:"
+            " run the version that wrote it"
         )
     return record
 

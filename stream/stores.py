@@ -74,7 +74,7 @@ class RocksStore:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._unlogged = WriteOptions()
-        self._unlogged.disable_wal = True
+        self._unlogged.disable_wal = True  # type: ignore[method-assign,assignment]  # a property; its stub says method
         self._open()
 
     def _open(self) -> None:
@@ -85,7 +85,8 @@ class RocksStore:
             self._db = Rdict(str(self._path), options=options)
         except Exception as error:  # rocksdict raises bare Exception for a held lock and for a corrupt database alike
             raise StateError(
-                f"the state under {self._path} cannot be opened ({str(error).splitlines()[0][:200]}): another worker uses this AEGIS_DATA_DIR, or delete the folder (the changelog restores it)"
+                f"the state under {self._path} cannot be opened ({str(error).splitlines()[0][:200]}):"
+                " another worker uses this AEGIS_DATA_DIR, or delete the folder (the changelog restores it)"
             ) from error
         stored = self._db.get(_OFFSET_KEY)
         self.offset = _OFFSET.unpack(stored)[0] if stored is not None else EMPTY
@@ -106,7 +107,8 @@ class RocksStore:
         self.offset = offset
 
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        for key, value in self._db.items(from_key=prefix):
+        items: Iterator[tuple[bytes, bytes]] = self._db.items(from_key=prefix)  # type: ignore[assignment]  # raw mode
+        for key, value in items:
             if not key.startswith(prefix):
                 return
             yield key, value

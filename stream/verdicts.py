@@ -48,18 +48,21 @@ def decide(
     forecast = forecaster.forecast(scores, status == OK)
     labels = policy.decide_many(forecast.published)
     context = context_of(arrivals[0].turn.tenant, arrivals[0].turn.role)
-    packed = (
+    columns = (
+        labels.tolist(),
+        forecast.published.tolist(),
+        forecast.decided.tolist(),
         _rows(scores, "<f4"),
         _rows(status, "u1"),
         _rows(forecast.weights, "<f4"),
         _rows(forecast.forecasts, "<f8"),
     )
-    for arrival, label, published, decided, *arrays in zip(
-        arrivals, labels.tolist(), forecast.published.tolist(), forecast.decided.tolist(), *packed, strict=True
-    ):
+    rounds, used = forecaster.rounds, forecaster.used
+    for arrival, label, score, decided, advised, slept, weights, forecasts in zip(arrivals, *columns, strict=True):
         yield Pending(
-            SCHEMA_VERSION, now_ms, arrival.digest, arrival.partition, arrival.offset, max(0, now_ms - arrival.timestamp_ms), context, policy.name, label,
-            experts, *arrays, published if decided else None, forecaster.rounds, forecaster.used, {}, 1.0, {},
+            SCHEMA_VERSION, now_ms, arrival.digest, arrival.partition, arrival.offset,
+            max(0, now_ms - arrival.timestamp_ms), context, policy.name, label,
+            experts, advised, slept, weights, forecasts, score if decided else None, rounds, used, {}, 1.0, {},
         )  # fmt: skip
 
 
@@ -81,14 +84,15 @@ def verdict(turn: Turn, pending: Pending, topic: str) -> Verdict:
             round(score, SCORE_DIGITS) if code == OK else None,
             round(weight, SCORE_DIGITS),
             STATUS_NAMES[code],
-        )  # type: ignore[arg-type]
+        )
         for (name, version), score, weight, code in zip(
             names, numbers.unpack(pending.scores), numbers.unpack(pending.weights), pending.status, strict=True
         )
     )
     return Verdict(
-        turn.turn_id, turn.conversation_id, turn.tenant, turn.role, CLASSES[pending.label], pending.published, pending.policy, pending.categories,
-        opinions, pending.context, pending.rounds, Source(topic, pending.partition, pending.offset),
+        turn.turn_id, turn.conversation_id, turn.tenant, turn.role,
+        CLASSES[pending.label], pending.published, pending.policy, pending.categories, opinions,
+        pending.context, pending.rounds, Source(topic, pending.partition, pending.offset),
         datetime.fromtimestamp(pending.scored_at_ms / 1000, UTC), pending.latency_ms, turn.metadata,
     )  # fmt: skip
 

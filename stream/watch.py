@@ -46,11 +46,7 @@ class Watch:
             self._metrics.owned.set(len(self._ownership.partitions) if self._ownership.generation else 0)
             self._metrics.recovered.set(self._ownership.recovered_records)
             if waited := self._producer.overdue():
-                self._fatal(
-                    WriteError(
-                        f"the broker has not acknowledged a record for {waited:.0f} s: this worker ends and may start again"
-                    )
-                )
+                self._fatal(WriteError(f"the broker has not acknowledged a record for {waited:.0f} s"))
             if self._ownership.generation and all(pipeline.at_rest for pipeline in self._pipelines):
                 self._metrics.holes.inc(consumer.mend_holes())
             self._find_stalled(consumer, loop.time())
@@ -65,7 +61,7 @@ class Watch:
             elif now - since > self._stall:
                 self._fatal(
                     StalledError(
-                        f"{tp.topic}[{tp.partition}] has stood at offset {done} of {end} for {now - since:.0f} s: this worker ends and may start again"
+                        f"{tp.topic}[{tp.partition}] has stood at offset {done} of {end} for {now - since:.0f} s"
                     )
                 )
         for tp in set(self._moved) - set(consumer.intakes):

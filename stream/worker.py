@@ -52,7 +52,8 @@ follow."""
 def end_process(error: StreamError) -> NoReturn:
     """One line and the error's exit code. Nothing is cleaned up: the changelog and the committed offsets are the truth,
     and a half-stopped worker would only hold its partitions longer."""
-    log.critical("worker_ended", reason=str(error), exit_code=error.exit_code)
+    again = {"remedy": "start it again: it goes on from its changelog"} if error.passes else {}
+    log.critical("worker_ended", reason=str(error), exit_code=error.exit_code, **again)
     os._exit(error.exit_code)
 
 
@@ -114,7 +115,7 @@ class Worker:
         self.app.loop = asyncio.get_running_loop()
         await self.producer.start(vars(self.names).values())
         await self.health.start()
-        consumer = self.app.consumer
+        consumer = self.app.batches
         weights = WeightsPublisher(self.settings, self.producer, self.ownership, self.view, self.policies, self.metrics)
         watch = Watch(
             self.producer,
@@ -144,11 +145,7 @@ class Worker:
             self.fatal(error)
             raise
         except Exception as error:
-            self.fatal(
-                PipelineError(
-                    f"a background task failed ({type(error).__name__}: {error}): this worker ends and may start again"
-                )
-            )
+            self.fatal(PipelineError(f"a background task failed ({type(error).__name__}: {error})"))
             raise
 
     async def stop(self) -> None:
@@ -185,7 +182,7 @@ async def run_worker(worker: Worker) -> None:
     while not stop.is_set() and not worker.app.crashed:
         await asyncio.wait([stopping], timeout=0.2)
     if worker.app.crashed:
-        end_process(PipelineError(f"Faust ended: {worker.app.crash_reason!r}: this worker ends and may start again"))
+        end_process(PipelineError(f"Faust ended: {worker.app.crash_reason!r}"))
     log.info("worker_stopping")
     await worker.stop()
     starting.cancel()

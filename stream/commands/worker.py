@@ -6,7 +6,7 @@ import click
 import uvloop
 
 from experts.executor import Panel
-from experts.registry import load_panel
+from experts.registry import ZOO, load_panel
 from stream import logs
 from stream.settings import Settings
 from stream.worker import create_worker, run_worker
@@ -24,7 +24,7 @@ def worker() -> None:
     """
     settings = Settings.load()
     logs.configure(settings.log_level, settings.log_format)
-    panel = load_panel(settings.experts_dir, settings.experts, device=settings.device, timeout=settings.expert_timeout)
+    panel = load_panel(settings.experts_dir or ZOO, settings.experts, settings.device, timeout=settings.expert_timeout)
     panel.warm_up()
     serve(settings, panel)
 
