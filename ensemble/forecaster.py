@@ -79,9 +79,8 @@ class Forecaster:
         """The forecaster for the panel `experts`, in its order, whatever experts the moments know. `prior[K]` is
         uniform unless given.
 
-        Raises AdviceError when the panel has no or over 64 experts or names one twice, or the prior is no distribution with each
-        above 0.
-        """
+        Raises AdviceError when the panel has no or over 64 experts or names one twice, or the prior is no distribution
+        with each above 0."""
         aligned = align(moments, experts)
         if not 1 <= len(aligned.experts) <= MOST_EXPERTS:
             raise AdviceError(f"a panel has 1 to {MOST_EXPERTS} experts: {len(aligned.experts)} were named")

@@ -1,0 +1,105 @@
+"""A record comes back bit for bit, or is refused with its reason."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from math import inf
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ensemble import MomentsCorruptError, MomentsVersionError, decode, encode, zero
+from ensemble.codec import VERSION
+from ensemble.moments import SUMS, Moments
+from support.rounds import PANEL, learned, random_rounds
+
+
+def same_bits(a: Moments, b: Moments) -> bool:
+    named = (a.experts, a.half_lives, a.at, a.rounds) == (b.experts, b.half_lives, b.at, b.rounds)
+    return named and all(np.asarray(getattr(a, n)).tobytes() == np.asarray(getattr(b, n)).tobytes() for n in SUMS)
+
+
+def sealed(body: bytes) -> bytes:
+    return body + struct.pack("<I", zlib.crc32(body))
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 30), st.integers(1, 5))
+@settings(max_examples=60)
+def test_moments_come_back_to_the_last_bit(seed: int, count: int, experts: int) -> None:
+    moments = learned(random_rounds(seed, count, experts), PANEL[:experts])
+    assert same_bits(decode(encode(moments)), moments)
+
+
+@pytest.mark.parametrize("moments", [zero(()), zero(PANEL, (inf,)), zero(("sémantique@1", 'a "quoted" name@2'))])
+def test_records_without_rounds_come_back_too(moments: Moments) -> None:
+    assert same_bits(decode(encode(moments)), moments)
+
+
+def test_a_negative_zero_and_the_smallest_numbers_survive() -> None:
+    moments = zero(("a@1",))
+    total = np.array(moments.total)
+    total[0] = [-0.0, 5e-324, -1e308, np.pi, 0.0, 1.0]
+    odd = Moments(("a@1",), moments.half_lives, 0.1, -3, -0.0, 2.5, *(getattr(moments, n) for n in SUMS[3:7]), total)
+    assert same_bits(decode(encode(odd)), odd)
+
+
+def test_cells_that_nothing_has_filled_take_no_room() -> None:
+    assert len(encode(zero(PANEL))) < 300
+    assert len(encode(learned(random_rounds(1, 1, asleep=0.0)))) < len(encode(learned(random_rounds(1, 500)))) / 2
+    assert len(encode(learned(random_rounds(1, 500)))) < 8000
+
+
+def test_another_schema_version_is_refused_by_number() -> None:
+    data = bytearray(encode(zero(PANEL)))
+    data[2] = VERSION + 1
+    with pytest.raises(MomentsVersionError, match=f"version {VERSION + 1}, this worker reads {VERSION}"):
+        decode(bytes(data))
+
+
+@given(st.data())
+@settings(max_examples=100)
+def test_a_record_with_any_bit_flipped_is_refused(data: st.DataObject) -> None:
+    record = bytearray(encode(learned(random_rounds(4, 6))))
+    position = data.draw(st.integers(0, len(record) * 8 - 1))
+    record[position // 8] ^= 1 << position % 8
+    with pytest.raises((MomentsCorruptError, MomentsVersionError)):
+        decode(bytes(record))
+
+
+@given(st.integers(0, 2000))
+@settings(max_examples=60)
+def test_a_record_cut_short_is_refused(length: int) -> None:
+    record = encode(learned(random_rounds(4, 6)))
+    with pytest.raises(MomentsCorruptError, match="restore the moments changelog"):
+        decode(record[: min(length, len(record) - 1)])
+
+
+@given(st.binary(max_size=200))
+def test_bytes_that_are_no_record_are_refused(data: bytes) -> None:
+    with pytest.raises(MomentsCorruptError):
+        decode(data)
+
+
+def test_sizes_are_checked_before_anything_is_allocated() -> None:
+    head = struct.pack("<2sBBHIqddd", b"AM", VERSION, 255, 65_535, 2, 0, 0.0, 0.0, 0.0)
+    with pytest.raises(MomentsCorruptError, match="255 half-lives and 65535 experts need"):
+        decode(sealed(head + b"[]"))
+
+
+@pytest.mark.parametrize(
+    ("names", "complaint"),
+    [(b'["a@1","b@1"]', "names no 1 experts"), (b'{"a@1":1}    ', "names no 1 experts"), (b'["a@1"       ', "corrupt")],
+)
+def test_a_sealed_record_that_contradicts_itself_is_refused(names: bytes, complaint: str) -> None:
+    record = encode(zero(("a@1",), (inf,)))[:-4].replace(b'["a@1"]', names)
+    with pytest.raises(MomentsCorruptError, match=complaint):
+        decode(sealed(record[:6] + struct.pack("<I", len(names)) + record[10:]))
+
+
+def test_a_sealed_record_with_a_name_twice_is_refused() -> None:
+    record = encode(zero(("a@1", "b@1"), (inf,)))[:-4].replace(b"b@1", b"a@1")
+    with pytest.raises(MomentsCorruptError, match="name one twice"):
+        decode(sealed(record))
