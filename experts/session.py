@@ -41,7 +41,8 @@ class Session:
         expected.
         """
         self._session = self._open(model, what, device, threads)
-        self.device: Literal["cpu", "cuda"] = "cuda" if CUDA in self._session.get_providers() else "cpu"
+        self.providers: tuple[str, ...] = tuple(self._session.get_providers())
+        self.device: Literal["cpu", "cuda"] = "cuda" if CUDA in self.providers else "cpu"
         if device == "cuda" and self.device == "cpu":
             raise DeviceError(
                 f"{what} was to run on cuda, but ONNX Runtime cannot use a GPU here: "

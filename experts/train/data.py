@@ -80,7 +80,7 @@ def read_set(folder: Path) -> Iterator[Example]:
         for number, line in enumerate(lines, 1):
             try:
                 yield from examples(json.loads(line), folder.name)
-            except (KeyError, IndexError, TypeError, json.JSONDecodeError) as error:
+            except (KeyError, IndexError, TypeError, ValueError) as error:
                 raise TrainingError(f"{path}, line {number}: not a labelled row ({type(error).__name__})") from error
 
 

@@ -139,7 +139,7 @@ def batches(rows: Sequence[Row], recipe: Recipe, epoch: int) -> list[list[Row]]:
 def schedule(recipe: Recipe, steps: int) -> Any:
     """The learning rate's factor at a step: linear up, then linear down to nothing."""
     rise = max(1, int(recipe.warm_up * steps))
-    return lambda step: min((step + 1) / rise, max(0.0, (steps - step) / (steps - rise)))
+    return lambda step: min((step + 1) / rise, max(0.0, (steps - step) / max(1, steps - rise)))
 
 
 class Training:

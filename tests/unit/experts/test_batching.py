@@ -14,7 +14,9 @@ def test_every_row_is_in_one_batch(lengths: list[int], budget: int) -> None:
 
 
 @given(lengths_of_texts, st.integers(1, 1000))
-def test_a_batch_keeps_the_budget_of_padded_tokens_unless_one_row_alone_exceeds_it(lengths: list[int], budget: int) -> None:
+def test_a_batch_keeps_the_budget_of_padded_tokens_unless_one_row_alone_exceeds_it(
+    lengths: list[int], budget: int
+) -> None:
     for batch in plan(lengths, budget):
         assert len(batch) * max(lengths[row] for row in batch) <= budget or len(batch) == 1
 
