@@ -118,10 +118,9 @@ class AegisApp(faust.App):
         return ResumeOnce(loop=self.loop)
 
     async def on_stop(self) -> None:
-        await self.drain()
+        await self._release()
         if self.batches.intakes:
             await self.batches.commit()
-        self.ownership.release()
         await super().on_stop()
 
 

@@ -198,8 +198,11 @@ def _milliseconds(label: Label) -> int:
 
 
 def _supersedes(kept: state.Early, label: Label) -> bool:
-    """Does the kept label of the same annotator stand against this one? The newer does, of equals the more severe."""
+    """Does the kept label of the same annotator stand against this one? The newer does, of equals the more severe.
+
+    The same label again does not: it has come home from a search, and must be kept as a new record, since the one that
+    it left here is deleted when the broker has acknowledged its departure."""
     other = decode_label(kept.value)
     if isinstance(other, Rejected):
         return False
-    return (_milliseconds(other), CLASSES.index(other.label)) >= (_milliseconds(label), CLASSES.index(label.label))
+    return (_milliseconds(other), CLASSES.index(other.label)) > (_milliseconds(label), CLASSES.index(label.label))

@@ -75,6 +75,7 @@ class Ownership:
         """Take the partitions whose changelog is active here and all of whose inputs are assigned; give back the
         others."""
         self.release()
+        self.claimed = 0
         for partition in self.partitions.values():
             partition.generation = 0
         mine = {tp.partition for tp in actives if tp.topic == self._names.changelog}
@@ -110,45 +111,47 @@ class Ownership:
         partition.next_offset = base + 1
 
     async def restore(self, generation: int) -> None:
-        """Read each changelog from where its store stands up to the claim. May be cancelled; what was applied stays."""
-        spans = {}
-        for partition in self.partitions.values():
-            if partition.store.offset >= partition.next_offset:
-                log.warning(
-                    "state_discarded",
-                    partition=partition.number,
-                    reason="ahead of its changelog: the topic was made anew",
-                )
-                partition.store.clear()
-            spans[partition.number] = (partition.store.offset + 1, partition.next_offset)
-        total = sum(end - start for start, end in spans.values())
-        log.info("recovery_started", generation=generation, partitions=len(spans), offsets=total)
+        """Read each changelog from where its store stands up to the claim.
+
+        What was applied stays when a newer assignment overtakes this."""
+        spans = {number: span for number, partition in self.partitions.items() if (span := _missing(partition))}
         loop = asyncio.get_running_loop()
-        started = told = loop.time()
-        records = 0
-        stall = self._settings.write_timeout
+        started = loop.time()
+        log.info("recovery_started", generation=generation, offsets=sum(end - start for start, end in spans.values()))
         try:
-            async for number, batch in read_until(
-                self._settings.broker, self._settings.app_id, self._names.changelog, spans, stall
-            ):
-                apply_changelog(self.partitions[number].store, batch)
-                records += len(batch)
-                if loop.time() - told > PROGRESS_SECONDS:
-                    told = loop.time()
-                    log.info("recovery_progress", records=records, of_offsets=total)
+            records = await self._read(spans, generation)
         except TimeoutError as error:
-            raise WriteError(
-                f"recovery read nothing for {stall} s: is every partition of {self._names.changelog} online?"
-            ) from error
+            stall = f"{self._settings.write_timeout:g} s"
+            raise WriteError(f"recovery of {self._names.changelog} read nothing for {stall}: is it online?") from error
+        if self.claimed != generation:
+            return
         for partition in self.partitions.values():
             partition.store.apply((), partition.next_offset - 1)
             partition.rebuild()
-        self.recovered_records += records
         log.info("recovery_ended", generation=generation, records=records, seconds=round(loop.time() - started, 3))
+
+    async def _read(self, spans: dict[int, tuple[int, int]], generation: int) -> int:
+        """Apply the records of these spans (first offset, offset to stop before) to their stores; returns how many."""
+        loop, records = asyncio.get_running_loop(), 0
+        told, settings = loop.time(), self._settings
+        async for number, batch in read_until(
+            settings.broker, settings.app_id, self._names.changelog, spans, settings.write_timeout
+        ):
+            if self.claimed != generation:
+                break
+            apply_changelog(self.partitions[number].store, batch)
+            records += len(batch)
+            if loop.time() - told > PROGRESS_SECONDS:
+                told = loop.time()
+                log.info("recovery_progress", records=records)
+        self.recovered_records += records
+        return records
 
     async def begin(self, inputs: Inputs, generation: int) -> bool:
         """Seek the inputs and declare the partitions ready. False when a newer assignment has overtaken this one."""
         await self._view_ready()
+        if generation != self.claimed:
+            return False
         await self._refuse_missing_offsets(inputs)
         await inputs.begin(generation)
         if generation != self.claimed:
@@ -182,3 +185,13 @@ class Ownership:
 def _choose_offsets(tp: TP, what: str) -> OffsetsMissingError:
     remedy = "choose where to go on with `aegis topics seek --to earliest|latest`"
     return OffsetsMissingError(f"{tp.topic}[{tp.partition}] has {what}; {remedy}")
+
+
+def _missing(partition: Partition) -> tuple[int, int] | None:
+    """The changelog offsets that a store has not seen yet, None when that is the claim alone."""
+    store, claim = partition.store, partition.next_offset - 1
+    if store.offset > claim:
+        reason = "ahead of its changelog: the topic was made anew"
+        log.warning("state_discarded", partition=partition.number, reason=reason)
+        store.clear()
+    return (store.offset + 1, claim) if store.offset + 1 < claim else None
