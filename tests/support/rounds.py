@@ -31,7 +31,7 @@ def advice(
     scores = rng.beta(0.5, 0.5, (count, experts))
     scores[rng.random(scores.shape) < 0.05] = 0.0
     scores[rng.random(scores.shape) < 0.05] = 1.0
-    awake = rng.random(scores.shape) >= asleep
+    awake: NDArray[np.bool_] = np.greater_equal(rng.random(scores.shape), asleep)
     return np.where(awake, scores, np.nan), awake
 
 
@@ -44,10 +44,10 @@ def random_rounds(
     sampled: bool = True,
     span_s: float = 10 * 86_400.0,
 ) -> Rounds:
-    """Labelled rounds over ten days, with sleepers, forecasts of any kind, and importance weights up to 8 when `sampled`."""
+    """Labelled rounds over ten days with sleepers and any forecasts; importance weights up to 8 when `sampled`."""
     rng = np.random.default_rng(seed)
     scores, awake = advice(rng, count, experts, asleep)
-    heard = awake.any(axis=1)
+    heard: NDArray[np.bool_] = np.any(awake, axis=1)
     return Rounds.of(
         scores,
         awake,
@@ -61,7 +61,7 @@ def random_rounds(
 
 
 def whole_rounds(seed: int, count: int, experts: int = len(PANEL)) -> Rounds:
-    """Rounds at one instant whose scores are 0 or 1 and weights 1, so that every sum but those of logarithms is an integer."""
+    """Rounds at one instant with scores of 0 or 1 and q = 1: every sum but those of logarithms is an integer."""
     rng = np.random.default_rng(seed)
     bits = rng.integers(0, 2, (count, experts + len(HALF_LIVES) + 1)).astype(float)
     return Rounds.of(

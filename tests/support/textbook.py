@@ -1,4 +1,4 @@
-"""The algorithm as a textbook has it, one round after the other in plain Python: what weights read from moments are compared with."""
+"""The algorithm as a textbook has it, a round at a time in plain Python: weights read from moments must agree."""
 
 from __future__ import annotations
 

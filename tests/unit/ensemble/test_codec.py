@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from dataclasses import replace
 from math import inf
 
 import numpy as np
@@ -42,7 +43,7 @@ def test_a_negative_zero_and_the_smallest_numbers_survive() -> None:
     moments = zero(("a@1",))
     total = np.array(moments.total)
     total[0] = [-0.0, 5e-324, -1e308, np.pi, 0.0, 1.0]
-    odd = Moments(("a@1",), moments.half_lives, 0.1, -3, -0.0, 2.5, *(getattr(moments, n) for n in SUMS[3:7]), total)
+    odd = replace(moments, at=0.1, rounds=-3, used=-0.0, squares=2.5, total=total)
     assert same_bits(decode(encode(odd)), odd)
 
 

@@ -99,7 +99,7 @@ def test_a_short_memory_forgets_what_a_long_one_keeps() -> None:
     good_then_bad = random_rounds(8, 40, 2, asleep=0.0, sampled=False)
     good_then_bad.scores[:] = np.where(np.arange(40)[:, None] < 30, [0.0, 1.0], [1.0, 0.0])
     good_then_bad.label[:] = 0
-    hourly = replace(good_then_bad, scored_at=NOON + np.arange(40) * 3600.0)
+    hourly = replace(good_then_bad, scored_at=NOON + 3600.0 * np.arange(40.0))
     forecaster = Forecaster.of(learned(hourly, PANEL[:2]), READINGS[0], PANEL[:2])
     leads = forecaster.log_w[:, 0] - forecaster.log_w[:, 1]
     assert leads[0] == pytest.approx(0.5 * (30 - 10))
