@@ -86,3 +86,10 @@ def test_the_learning_rate_is_constant_for_curved_losses_and_falls_with_the_root
     assert eta(log, 7, 5) == 0.25
     assert eta(absolute, np.array([0, 99]), 5) * 3.0 == pytest.approx(np.sqrt(8 * np.log(5) / np.array([1, 100])))
     assert eta(absolute, 0, 1) > 0.0
+
+
+def test_a_score_of_exactly_one_half_says_unsafe_to_the_zero_one_loss() -> None:
+    rounds = random_rounds(0, 1, 2, asleep=0.0, sampled=False)
+    rounds.scores[0] = [0.5, np.nextafter(0.5, 0.0)]
+    rounds.label[0] = 2
+    assert cumulative(learned(rounds, PANEL[:2]).own, READINGS[5]).tolist() == [0.0, 2.0]
