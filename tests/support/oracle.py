@@ -1,0 +1,339 @@
+"""The oracle: what a worker must have done with its inputs, told from the topics alone, and in what it did otherwise.
+
+It knows nothing of the worker's run: which worker, how often it was killed, or in which order things were read."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from ensemble import Moments, Replay, distance, total, zero
+from ensemble import decode as decode_moments
+from ensemble import encode as encode_moments
+from ensemble.policy import CLASSES
+from experts.base import OK
+from stream import dead_letters, projection, state
+from stream.codecs import Rejected, decode_label, decode_turn, encode
+from stream.labels import MOST_ANNOTATORS
+from stream.records import Label, Turn, Verdict
+from stream.routing import FIRST, TRIED, TRIES
+from stream.settings import Settings
+from stream.topics import TopicNames
+from stream.verdicts import verdict
+from support.logs import Logs, following_all, read_all, read_logs
+
+__all__ = ["Findings", "Logs", "check_invariants", "read_all", "read_logs", "until_sound"]
+
+TOLERANCE: Final = 1e-9
+Key = tuple[int, str, str]
+"""Partition, tenant, turn id: where a turn is scored."""
+Source = tuple[str, int, int]
+"""Topic, partition, offset: one message."""
+Votes = dict[str, tuple[int, int]]
+"""Annotator to (time in ms, class): the greatest counts."""
+_verdicts = msgspec.json.Decoder(Verdict)
+
+
+@dataclass
+class Findings:
+    """What was found: how much there was, and every point in which it is not what it must be."""
+
+    turns: int = 0
+    verdicts: int = 0
+    votes: int = 0
+    letters: int = 0
+    distance: float = 0.0
+    """The largest difference between the worker's moments and the oracle's."""
+    reasons: dict[Source, str] = field(default_factory=dict)
+    """Why each message that was set aside was."""
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def sound(self) -> bool:
+        return not self.problems
+
+    def __str__(self) -> str:
+        figures = (
+            f"{self.turns} turns, {self.verdicts} verdicts, {self.votes} votes, {self.letters} dead letters,"
+            f" moments off by {self.distance:.1e}"
+        )
+        return "\n  ".join([f"{figures}, {len(self.problems)} problems", *self.problems[:20]])
+
+
+@dataclass
+class Demands:
+    """What the inputs alone demand."""
+
+    turns: dict[Key, list[Turn]] = field(default_factory=dict)
+    """Usable turns, the same one more than once if it was sent again."""
+    letters: dict[Source, str] = field(default_factory=dict)
+    """Messages that must be set aside, and why."""
+    votes: dict[Key, Votes] = field(default_factory=lambda: defaultdict(dict))
+    strays: dict[tuple[str, str, str], set[bytes]] = field(default_factory=lambda: defaultdict(set))
+    """(tenant, turn id, annotator) to the labels that name no turn."""
+
+
+@dataclass
+class State:
+    """What the changelog comes to: the newest value of each key of each partition."""
+
+    pending: dict[Key, state.Pending] = field(default_factory=dict)
+    moments: dict[tuple[int, str], bytes] = field(default_factory=dict)
+    early: set[bytes] = field(default_factory=set)
+
+
+def check_invariants(settings: Settings, logs: Logs, expected_turn_ids: Iterable[str] = ()) -> Findings:
+    """Judge a worker that has nothing left to read: a pure function of the records.
+
+    Every usable turn has a verdict, and all its verdicts are the bytes that its one decision says; every usable label
+    is a vote, once; the moments are those of an offline replay, to 1e-9; every other message is a dead letter with its
+    bytes; nothing else is. `expected_turn_ids`: what producers were told was written.
+    """
+    found, demands = Findings(), _demands(settings, logs)
+    known = {turn_id for _, _, turn_id in demands.turns}
+    found.problems += [f"turn {turn_id} is not in the topic" for turn_id in expected_turn_ids if turn_id not in known]
+    final = _state(logs.changelog, found)
+    _check_verdicts(settings, logs.verdicts, demands, final, found)
+    _check_votes(demands, final, found)
+    _check_letters(settings, logs, demands, final, found)
+    _check_moments(logs.moments, demands, final, found)
+    return found
+
+
+async def until_sound(
+    settings: Settings,
+    expected_turn_ids: Iterable[str] = (),
+    deadline: float = 60.0,
+    also: Callable[[Logs], bool] = lambda logs: True,
+) -> tuple[Logs, Findings]:
+    """Wait until the worker has done all that its inputs demand, and `also` holds; fails with what is still wrong."""
+    expected, end = list(expected_turn_ids), time.monotonic() + deadline
+    async with following_all(settings) as (logs, follower):
+        while True:
+            await follower.catch_up()
+            began = time.monotonic()
+            found = check_invariants(settings, logs, expected)
+            if found.sound and also(logs):
+                return logs, found
+            now = time.monotonic()
+            assert now < end, f"not sound in {deadline:g} s (also={also(logs)}): {found}"
+            await asyncio.sleep(max(0.1, now - began))
+
+
+def _demands(settings: Settings, logs: Logs) -> Demands:
+    demands = Demands()
+    for record in logs.turns:
+        turn = decode_turn(record.value, settings.max_text_bytes)
+        if isinstance(turn, Rejected):
+            demands.letters[_source(record)] = turn.reason
+            continue
+        same = demands.turns.setdefault((record.partition, turn.tenant, turn.turn_id), [])
+        if same and (same[0].role, same[0].text) != (turn.role, turn.text):
+            demands.letters[_source(record)] = "turn_id_reused"
+        else:
+            same.append(turn)
+    _demand_votes(logs, demands)
+    return demands
+
+
+def _demand_votes(logs: Logs, demands: Demands) -> None:
+    homes: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for partition, tenant, turn_id in demands.turns:
+        homes[tenant, turn_id].append(partition)
+    crowded = {letter.value for letter in logs.dead_letters if _header(letter, dead_letters.REASON) == "too_many_votes"}
+    for record in logs.labels:
+        label = decode_label(record.value)
+        if isinstance(label, Rejected):
+            demands.letters[_source(record)] = label.reason
+        elif _is_original(record) and record.value not in crowded:
+            _demand_vote(demands, record, label, homes.get((label.tenant, label.turn_id), []))
+
+
+def _demand_vote(demands: Demands, record: Any, label: Label, homes: list[int]) -> None:
+    if not homes:
+        demands.strays[label.tenant, label.turn_id, label.annotator].add(record.value)
+        return
+    home = record.partition if record.partition in homes else homes[0]
+    votes = demands.votes[home, label.tenant, label.turn_id]
+    at_ms = min(int(label.labelled_at.timestamp() * 1000), record.timestamp)
+    vote = (at_ms, CLASSES.index(label.label))
+    votes[label.annotator] = max(vote, votes.get(label.annotator, vote))
+
+
+def _is_original(record: Any) -> bool:
+    """Not one that a worker passed on in its search for the turn: such a copy must change nothing."""
+    return not {name for name, _ in record.headers} & {TRIED, FIRST, TRIES}
+
+
+def _state(changelog: Iterable[Any], found: Findings) -> State:
+    final = State()
+    for record in changelog:
+        kind = record.key[:1]
+        if kind == state.PENDING:
+            _take_pending(final, record, found)
+        elif kind == state.MOMENTS:
+            final.moments[record.partition, record.key[1:].decode()] = record.value
+        elif kind == state.EARLY:
+            (final.early.discard if record.value is None else final.early.add)(record.key)
+    return final
+
+
+def _take_pending(final: State, record: Any, found: Findings) -> None:
+    key = (record.partition, *_names(record.key))
+    if record.value is None:
+        final.pending.pop(key, None)
+        return
+    pending = state.decode_pending(record.value)
+    before = final.pending.get(key)
+    if before is not None and msgspec.structs.replace(before, votes=pending.votes) != pending:
+        found.problems.append(f"{key} was decided twice (changelog offset {record.offset})")
+    final.pending[key] = pending
+
+
+def _check_verdicts(settings: Settings, records: list[Any], demands: Demands, final: State, found: Findings) -> None:
+    topic, published = TopicNames.of(settings).turns, dict[Key, list[bytes]]()
+    for record in records:
+        said = _verdicts.decode(record.value)
+        published.setdefault((record.partition, said.tenant, said.turn_id), []).append(record.value)
+    found.turns, found.verdicts = len(demands.turns), len(records)
+    for key, turns in demands.turns.items():
+        pending, values = final.pending.get(key), set(published.pop(key, ()))
+        if pending is None or not values:
+            found.problems.append(f"{key} has {'no pending record' if pending is None else 'no verdict'}")
+        elif values != {encode(verdict(turn, pending, topic)) for turn in turns}:
+            found.problems.append(f"{key} has {len(values)} verdicts that are not what its decision says")
+    found.problems += [f"{key} has a verdict and was no usable turn" for key in published]
+    found.problems += [
+        f"{key} is pending and was no usable turn" for key in final.pending.keys() - demands.turns.keys()
+    ]
+
+
+def _check_votes(demands: Demands, final: State, found: Findings) -> None:
+    for key, pending in final.pending.items():
+        stored = {annotator: (vote.at_ms, vote.label) for annotator, vote in pending.votes.items()}
+        demanded = demands.votes.get(key, {})
+        found.votes += len(stored)
+        if stored != demanded:
+            found.problems.append(f"{key} has votes {stored}, and must have {demanded}")
+
+
+def _check_letters(settings: Settings, logs: Logs, demands: Demands, final: State, found: Findings) -> None:
+    inputs = {_source(record): record for record in (*logs.turns, *logs.labels)}
+    given_up, crowded = set[bytes](), {key for key, p in final.pending.items() if len(p.votes) >= MOST_ANNOTATORS}
+    for letter in logs.dead_letters:
+        source, reason = _source_of(letter), _header(letter, dead_letters.REASON)
+        record, found.reasons[source] = inputs.get(source), reason
+        if record is None or not _is_untouched(letter, record):
+            found.problems.append(f"the dead letter of {source} is not its source untouched")
+            continue
+        if reason == "turn_not_found":
+            given_up.add(record.value)
+        allowed = source in demands.letters or reason == "turn_not_found" or (reason == "too_many_votes" and crowded)
+        if not allowed:
+            found.problems.append(f"{source} is a dead letter ({reason}) and could be used")
+    found.letters = len(found.reasons)
+    found.problems += _missing_letters(demands, found)
+    found.problems += _lost_strays(demands, final, given_up)
+
+
+def _is_untouched(letter: Any, source: Any) -> bool:
+    """The source's key, bytes and headers, and ours after them."""
+    theirs = (letter.key, letter.value, list(letter.headers[: len(source.headers)]))
+    return theirs == (source.key, source.value, list(source.headers))
+
+
+def _missing_letters(demands: Demands, found: Findings) -> Iterator[str]:
+    for source, reason in demands.letters.items():
+        if found.reasons.get(source) != reason:
+            yield f"{source} must be a dead letter ({reason}), found {found.reasons.get(source)}"
+
+
+def _lost_strays(demands: Demands, final: State, given_up: set[bytes]) -> Iterator[str]:
+    """A label without a turn waits, or is given up; one whose turn is there is never given up."""
+    strays = set[bytes]().union(*demands.strays.values())
+    if given_up - strays:
+        yield f"{len(given_up - strays)} labels were given up though their turn is there"
+    for stray, values in demands.strays.items():
+        if state.early_key(*stray) not in final.early and not values & given_up:
+            yield f"the label {stray} of no turn is neither kept nor given up"
+
+
+def _check_moments(records: list[Any], demands: Demands, final: State, found: Findings) -> None:
+    published = _published_moments(records)
+    for key in final.moments.keys() | published.keys():
+        if final.moments.get(key) != published.get(key):
+            found.problems.append(f"moments of {key} differ between the changelog and moments.v1")
+    demanded = _replayed(demands, final)
+    for key, moments in demanded.items():
+        _compare(f"moments of {key}", _decoded(final.moments.get(key)), moments, found)
+    for context in {context for _, context in demanded}:
+        parts = [_decoded(value) for (_, name), value in sorted(published.items()) if name == context]
+        whole = total(moments for (_, name), moments in sorted(demanded.items()) if name == context)
+        _compare(f"total moments of {context}", total(parts), whole, found)
+
+
+def _compare(what: str, moments: Moments, oracle: Moments, found: Findings) -> None:
+    off = distance(moments, oracle)
+    found.distance = max(found.distance, off)
+    if not off <= TOLERANCE:
+        found.problems.append(f"{what} are off by {off:.3e} ({moments.rounds} rounds, must be {oracle.rounds})")
+
+
+def _replayed(demands: Demands, final: State) -> dict[tuple[int, str], Moments]:
+    """The moments of each partition and context: the stored advice under the votes that the labels demand."""
+    replays: dict[int, Replay] = defaultdict(Replay)
+    for key, p in final.pending.items():
+        scores, awake = np.frombuffer(p.scores, "<f4"), np.frombuffer(p.status, np.uint8) == OK
+        published = np.nan if p.published is None else p.published
+        forecasts = np.frombuffer(p.forecasts, "<f8").tolist()
+        replay, seconds = replays[key[0]], p.scored_at_ms / 1000
+        replay.scored(
+            key, p.context, p.experts, scores.tolist(), awake.tolist(), forecasts, published, seconds, p.used, 1 / p.ask
+        )
+        for annotator, (at_ms, label) in demands.votes.get(key, {}).items():
+            replay.labelled(key, annotator, label, at_ms)
+    return {(number, name): m for number, replay in replays.items() for name, m in replay.moments().items()}
+
+
+def _published_moments(records: Iterable[Any]) -> dict[tuple[int, str], bytes]:
+    """What a reader of moments.v1 holds: of each partition and context, the part with the highest changelog offset."""
+    newest: dict[tuple[int, str], tuple[int, bytes]] = {}
+    for record in records:
+        if record.key != projection.COUNTS_KEY and not record.key.startswith(projection.BASELINE_PREFIX):
+            key, (offset, moments) = (record.partition, record.key.decode()), projection.decode_part(record.value)
+            if key not in newest or newest[key][0] <= offset:
+                newest[key] = (offset, encode_moments(moments))
+    return {key: value for key, (_, value) in newest.items()}
+
+
+def _decoded(value: bytes | None) -> Moments:
+    return zero(()) if value is None else decode_moments(value)
+
+
+def _names(key: bytes) -> tuple[str, str]:
+    """Tenant and turn id of a pending key: each behind its length, a big-endian uint16."""
+    end = 3 + int.from_bytes(key[1:3], "big")
+    return key[3:end].decode(), key[end + 2 :].decode()
+
+
+def _source(record: Any) -> Source:
+    return record.topic, record.partition, record.offset
+
+
+def _source_of(letter: Any) -> Source:
+    topic, partition, offset = (
+        _header(letter, name) for name in (dead_letters.TOPIC, dead_letters.PARTITION, dead_letters.OFFSET)
+    )
+    return topic, int(partition), int(offset)
+
+
+def _header(letter: Any, name: str) -> str:
+    """The last header of that name: the source may have sent one, ours come after it."""
+    return str([value for header, value in letter.headers if header == name][-1].decode())
