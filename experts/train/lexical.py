@@ -27,7 +27,8 @@ SUMMARY: Final = (
 )
 FAILURES: Final = (
     "It knows no context: quoted abuse, counter-speech, fiction and questions about a danger score like the thing.",
-    "Names of groups and places that stand beside abuse in its data raise the score of harmless sentences.",
+    "Names of groups and places that stand beside abuse in its data raise the score of harmless sentences: on "
+    "HateCheck, which is made of such pairs, it is no better than chance.",
     "Instructions for harm in plain, polite words, and jailbreaks, mostly pass: no single word gives them away.",
     "English only: other languages get about the base rate.",
     "It reads the first 256 words and the first 2,048 characters.",
@@ -36,17 +37,18 @@ FAILURES: Final = (
 MAX_WORDS: Final = 256
 VOCABULARY: Final = 30_000
 ALPHABET: Final = 600
+# A word or letter that is rarer is unknown: it teaches nothing, and it may be a person's name.
+RAREST: Final = 5
 SEED: Final = 20
-# The sets' caps may be higher here than for the semantic expert: a row costs next to nothing.
-SCALE: Final = 3.0
-# The inverse strength of the L2 penalty.
-C: Final = 1.0
+# The inverse strength of the L2 penalty, the best of 0.1, 0.3, 1, 4 and 16 on the held-out rows.
+C: Final = 4.0
 
 
 def vocabulary(pieces: Iterable[str], size: int) -> dict[str, int]:
     """Ids of the `size` most frequent pieces, after padding (0) and the unknown (1); ties in alphabetical order."""
-    counted = sorted(Counter(pieces).items(), key=lambda item: (-item[1], item[0]))
-    return {piece: index for index, piece in enumerate(["[PAD]", "[UNK]", *(piece for piece, _ in counted[:size])])}
+    counted = sorted(Counter(pieces).items(), key=lambda item: (-item[1], item[0]))[:size]
+    kept = [piece for piece, count in counted if count >= RAREST]
+    return {piece: index for index, piece in enumerate(["[PAD]", "[UNK]", *kept])}
 
 
 def tokenizers(texts: Sequence[str]) -> tuple[str, str]:
@@ -112,7 +114,7 @@ def main(data: Path, out: Path, c: float) -> None:
     """Train the lexical expert, calibrate it, and write its folder and card."""
     from experts.train.folder import Story, finish
 
-    learned, held_out = training_examples(data, SEED, SCALE)
+    learned, held_out = training_examples(data, SEED)
     click.echo(f"learning from {len(learned)} rows, {len(held_out)} are held out", err=True)
     how = (
         f"Learned from {len(learned)} rows of the sets below, each set and class weighing as the square root of its "

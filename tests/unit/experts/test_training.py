@@ -75,7 +75,7 @@ def test_the_largest_ids_do_not_overflow_the_hash() -> None:
 def test_every_character_has_one_id_whatever_its_case_or_width() -> None:
     from experts.train import lexical
 
-    words, characters = lexical.tokenizers(["hello  world\n"])
+    words, characters = lexical.tokenizers(["hello  world\n"] * lexical.RAREST)
     reader = lexical_reader(words.encode(), characters.encode(), 256, "test")
     (plain, wide) = reader.encode([Passage("user", "hello world"), Passage("user", "ＨＥＬＬＯ\tWORLD")])
     assert plain == wide == Grams(plain.words, plain.characters)
