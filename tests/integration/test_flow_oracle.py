@@ -1,0 +1,199 @@
+"""The offline replay of the topics agrees with the worker, and notices when it is given other topics."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from ensemble import decode as decode_moments
+from ensemble import encode as encode_moments
+from stream import dead_letters, projection, state
+from stream.records import LabelName
+from stream.settings import Settings
+from support.flow import Flow, flowing, label, record_of, turn
+from support.kafka import Record
+from support.logs import Logs
+from support.oracle import check_invariants, until_sound
+
+SAYS: tuple[LabelName, ...] = ("safe", "needs_caution", "unsafe")
+TURNS = 200
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A record as aiokafka gives it, which can be made another."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+
+    @classmethod
+    def of(cls, record: Any) -> Kept:
+        return cls(*(getattr(record, name) for name in cls.__dataclass_fields__))
+
+
+@pytest.fixture(scope="module")
+def flow(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flow]:
+    with flowing(broker, tmp_path_factory.mktemp("oracle"), tenant_policies={"strict": "defensive"}) as flow:
+        yield flow
+
+
+@pytest.fixture(scope="module")
+def told(flow: Flow) -> Logs:
+    """The topics after everything that can happen to a label has happened."""
+
+    async def tell() -> Logs:
+        # Early, scored, late; twice, corrected, outvoted; for no turn; and what cannot be used.
+        turns = [turn(f"t{i}", f"text {i}", conversation_id=f"c{i % 20}", tenant=tenant(i)) for i in range(TURNS)]
+        await flow.labels(*(say(i, "unsafe") for i in range(0, TURNS, 20)), label("nowhere"))
+        await flow.turns(*turns, *turns[:5], turn("t1", "another text", conversation_id="c1", tenant=tenant(1)))
+        await flow.send(flow.names.turns, Record(b"{", b"c1"))
+        await flow.labels(*(say(i, SAYS[i % 3]) for i in range(0, TURNS, 2)))
+        await flow.labels(*(say(i, SAYS[(i + 1) % 3], minutes=1) for i in range(0, TURNS, 8)))
+        await flow.labels(*(say(i, SAYS[(i + 1) % 3], annotator) for i in range(0, TURNS, 6) for annotator in "xy"))
+        logs, _ = await until_sound(flow.settings, (turn.turn_id for turn in turns))
+        return Logs(**{name: [Kept.of(record) for record in records] for name, records in vars(logs).items()})
+
+    return asyncio.run(tell())
+
+
+def tenant(i: int) -> str:
+    return "default" if i % 3 else "strict"
+
+
+def say(i: int, says: LabelName, annotator: str = "ann", minutes: int = 0) -> Any:
+    at = datetime.now(UTC) + timedelta(minutes=minutes - 10)
+    return label(f"t{i}", says, annotator, conversation_id=f"c{i % 20}", tenant=tenant(i), labelled_at=at)
+
+
+def test_the_replay_of_the_topics_has_the_workers_moments_to_1e_9(flow: Flow, told: Logs) -> None:
+    found = check_invariants(flow.settings, told, (f"t{i}" for i in range(TURNS)))
+    assert found.sound, str(found)
+    assert (found.turns, found.letters) == (TURNS, 2)
+    assert found.votes > TURNS / 2
+    assert found.distance <= 1e-9
+    assert len({record.key for record in told.moments if record.key.endswith(b"/user")}) == 2
+
+
+Change = Callable[[Settings, Logs], Logs]
+
+
+def last(records: list[Kept], wanted: Callable[[Kept], bool]) -> int:
+    return max(index for index, record in enumerate(records) if wanted(record))
+
+
+def changed(records: list[Kept], index: int, **fields: Any) -> list[Kept]:
+    return [*records[:index], replace(records[index], **fields), *records[index + 1 :]]
+
+
+def without_a_verdict(settings: Settings, logs: Logs) -> Logs:
+    lost = logs.verdicts[-1].value
+    return replace(logs, verdicts=[record for record in logs.verdicts if record.value != lost])
+
+
+def with_a_verdict_that_differs(settings: Settings, logs: Logs) -> Logs:
+    other = logs.verdicts[0].value.replace(b'"rounds":0', b'"rounds":1')
+    return replace(logs, verdicts=[*logs.verdicts, replace(logs.verdicts[0], value=other)])
+
+
+def without_a_label(settings: Settings, logs: Logs) -> Logs:
+    index = last(logs.labels, lambda record: b'"annotator":"x"' in (record.value or b"") and not record.headers)
+    return replace(logs, labels=[*logs.labels[:index], *logs.labels[index + 1 :]])
+
+
+def with_a_label_that_was_never_learned(settings: Settings, logs: Logs) -> Logs:
+    more = record_of(label("t3", conversation_id="c3", tenant=tenant(3)))
+    source = next(record for record in logs.turns if record.key == b"c3")
+    return replace(logs, labels=[*logs.labels, replace(source, topic="labels", value=more.value)])
+
+
+def with_moments_learned_twice(settings: Settings, logs: Logs) -> Logs:
+    index = last(logs.changelog, lambda record: record.key == b"mdefault/user")
+    moments = decode_moments(logs.changelog[index].value)
+    twice = encode_moments(replace(moments, total=moments.total * 2))
+    return replace(logs, changelog=changed(logs.changelog, index, value=twice))
+
+
+def with_moments_off_in_the_seventh_digit(settings: Settings, logs: Logs) -> Logs:
+    """In both topics, so that only the replay can tell."""
+    index = last(logs.changelog, lambda record: record.key == b"mdefault/user")
+    where = logs.changelog[index]
+    moments = decode_moments(where.value)
+    off = replace(moments, expert=moments.expert * (1 + 1e-7))
+    newest = last(logs.moments, lambda r: r.key == b"default/user" and r.partition == where.partition)
+    offset, _ = projection.decode_part(logs.moments[newest].value)
+    return replace(
+        logs,
+        changelog=changed(logs.changelog, index, value=encode_moments(off)),
+        moments=changed(logs.moments, newest, value=projection.encode_part(offset, off)),
+    )
+
+
+def with_published_moments_that_are_old(settings: Settings, logs: Logs) -> Logs:
+    newest = logs.moments[last(logs.moments, lambda record: record.key == b"default/user")]
+    stale = [r for r in logs.moments if (r.partition, r.key, r.value) != (newest.partition, newest.key, newest.value)]
+    return replace(logs, moments=stale)
+
+
+def with_a_turn_decided_twice(settings: Settings, logs: Logs) -> Logs:
+    index = last(logs.changelog, lambda record: (record.key or b"")[:1] == state.PENDING)
+    pending = state.decode_pending(logs.changelog[index].value)
+    other = state.encode(msgspec.structs.replace(pending, scored_at_ms=pending.scored_at_ms + 1))
+    return replace(logs, changelog=[*logs.changelog, replace(logs.changelog[index], value=other)])
+
+
+def without_a_dead_letter(settings: Settings, logs: Logs) -> Logs:
+    return replace(logs, dead_letters=logs.dead_letters[1:])
+
+
+def with_a_dead_letter_whose_bytes_were_touched(settings: Settings, logs: Logs) -> Logs:
+    return replace(logs, dead_letters=changed(logs.dead_letters, 0, value=b"touched"))
+
+
+def with_a_usable_turn_set_aside(settings: Settings, logs: Logs) -> Logs:
+    good, letter = logs.turns[0], logs.dead_letters[0]
+    headers = [(name, value) for name, value in letter.headers if name != dead_letters.OFFSET]
+    about = (*headers, (dead_letters.OFFSET, b"%d" % good.offset), (dead_letters.PARTITION, b"%d" % good.partition))
+    forged = replace(letter, key=good.key, value=good.value, headers=about)
+    return replace(logs, dead_letters=[*logs.dead_letters, forged])
+
+
+def without_the_early_label_of_no_turn(settings: Settings, logs: Logs) -> Logs:
+    return replace(logs, changelog=[record for record in logs.changelog if b"nowhere" not in (record.key or b"")])
+
+
+NOTICED: dict[Change, str] = {
+    without_a_verdict: "no verdict",
+    with_a_verdict_that_differs: "not what its decision says",
+    without_a_label: "must have",
+    with_a_label_that_was_never_learned: "must have",
+    with_moments_learned_twice: "are off by",
+    with_moments_off_in_the_seventh_digit: "are off by",
+    with_published_moments_that_are_old: "differ between the changelog and moments.v1",
+    with_a_turn_decided_twice: "was decided twice",
+    without_a_dead_letter: "must be a dead letter",
+    with_a_dead_letter_whose_bytes_were_touched: "not its source untouched",
+    with_a_usable_turn_set_aside: "could be used",
+    without_the_early_label_of_no_turn: "neither kept nor given up",
+}
+
+
+@pytest.mark.parametrize("change", NOTICED, ids=lambda change: change.__name__)
+def test_the_oracle_notices_topics(flow: Flow, told: Logs, change: Change) -> None:
+    found = check_invariants(flow.settings, change(flow.settings, told))
+    assert any(NOTICED[change] in problem for problem in found.problems), str(found)
+
+
+def test_the_oracle_misses_a_turn_that_a_producer_was_told_was_written(flow: Flow, told: Logs) -> None:
+    found = check_invariants(flow.settings, told, ["t0", "lost"])
+    assert found.problems == ["turn lost is not in the topic"]
