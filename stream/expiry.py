@@ -11,6 +11,8 @@ from stream.partitions import Partition, now_ms
 SWEEP_SECONDS = 600.0
 """Between two looks at every pending record: against a horizon of days nobody misses ten minutes."""
 GRACE_MS = 3_600_000
+CLAIM_SECONDS = 6 * 3600.0
+"""The broker forgets a producer, and with it the fence, a day after its last record in a partition."""
 TOGETHER = 500
 """Records looked at before the loop gets its turn (about 1 ms)."""
 
@@ -24,6 +26,15 @@ async def expire_pending(
         for partition in list(ownership.partitions.values()):
             before = now_ms() - int(horizon_seconds * 1000) - GRACE_MS
             metrics.expired.inc(await sweep(partition, ownership, before))
+
+
+async def keep_claims(ownership: Ownership, every: float = CLAIM_SECONDS) -> None:
+    """For ever: write to every partition owned now, however idle, so that the broker remembers whose it is."""
+    while True:
+        await asyncio.sleep(every)
+        for partition in list(ownership.partitions.values()):
+            if ownership.owner_of(partition.number, partition.generation) is not None:
+                await partition.write({state.CLAIM: b""})
 
 
 async def sweep(partition: Partition, ownership: Ownership, before_ms: int) -> int:

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from ensemble.codec import encode as encode_moments
@@ -15,7 +16,7 @@ from stream.early import pause_ms
 from stream.labels import MOST_ANNOTATORS, Change, learn, vote
 from stream.metrics import Metrics
 from stream.partitions import Partition, now_ms
-from stream.pipeline import Slice
+from stream.pipeline import End, Slice
 from stream.producer import MAX_BATCH_BYTES, RECORD_OVERHEAD, Outgoing, Producer
 from stream.projection import Projection
 from stream.records import Label
@@ -84,14 +85,14 @@ class Learner:
         self._metrics = metrics
         self._clock = clock
 
-    async def begin(self, slices: list[Slice]) -> Awaitable[None]:
+    async def begin(self, slices: list[Slice]) -> End:
         """Synchronous up to the writes being queued: nothing else sees or changes a partition between its reads and its
         writes."""
         begun: list[tuple[Slice, Effects]] = []
         for part in slices:
             part.check()
             begun.append((part, self._learn(part)))
-        return self._end(begun)
+        return partial(self._end, begun)
 
     def _learn(self, part: Slice) -> Effects:
         effects, lesson = Effects(), Lesson(part.partition)

@@ -3,7 +3,7 @@
 import asyncio
 import heapq
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from aiokafka.errors import KafkaError
@@ -24,10 +24,8 @@ class Appender(Protocol):
     ) -> "asyncio.Future[list[Written]]": ...
 
 
-class Fatal(Protocol):
-    """Ends the worker with one line; does not return in production."""
-
-    def __call__(self, error: StreamError) -> None: ...
+Fatal = Callable[[StreamError], None]
+"""Ends the worker with one line; does not return in production."""
 
 
 class Partition:

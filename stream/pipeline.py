@@ -1,6 +1,8 @@
 """From an agent's batches to durable effects, in order, with several batches in flight.
 
-`begin` reads state and queues writes; what it returns is awaited by a second task while the next slices begin. Offsets
+`begin` reads state and queues writes; what it returns is awaited by a second task, one after the other, while the next
+slices begin. The order matters: a turn that comes twice finds the pending record of its first coming before that is
+acknowledged, and its verdict must not be sent before the first one's. Offsets
 move only when that has ended. After a crash everything not committed is read again, and every effect is idempotent."""
 
 import asyncio
@@ -46,10 +48,11 @@ class Slice:
 
 class Begun(NamedTuple):
     slices: list[Slice]
-    ended: Awaitable[None]
+    end: "End"
 
 
-Begin = Callable[[list[Slice]], Awaitable[Awaitable[None]]]
+End = Callable[[], Awaitable[None]]
+Begin = Callable[[list[Slice]], Awaitable[End]]
 
 
 class Pipeline:
@@ -120,17 +123,17 @@ class Pipeline:
             if slices:
                 self._enter()
                 try:
-                    ended = await self._begin(slices)
+                    end = await self._begin(slices)
                 except Overtaken:
                     self._leave()
                 else:
-                    await self._begun.put(Begun(slices, ended))
+                    await self._begun.put(Begun(slices, end))
 
     async def _ending(self) -> None:
         while True:
             begun = await self._begun.get()
             with suppress(Overtaken):
-                await begun.ended
+                await begun.end()
                 for part in begun.slices:
                     part.intake.processed(part.records[-1].offset)
             self._leave()

@@ -1,9 +1,9 @@
 """The one producer of a worker: idempotent, acks=all, and fenced per partition by the broker.
 
 A partition that only its owner writes (the changelog, the verdicts) is written under a producer id and epoch of its
-own. `fence` asks the broker for them with the transactional id `<topic>-<partition>`, which raises the epoch: from the
-new owner's first record on, the broker refuses the older owner. No transaction is ever begun; records are plain
-idempotent writes.
+own. `fence` asks the broker for them with the transactional id `<app id>-<topic>-<partition>`, which raises the epoch:
+from the new owner's first record on, the broker refuses the older owner. No transaction is ever begun; records are
+plain idempotent writes.
 
 This is the only file that touches aiokafka's internals: the batch queue (so that appending is synchronous and keeps its
 order) and the transaction manager (so that a batch carries its partition's producer id). Both are read at the moment a
@@ -86,6 +86,7 @@ class Producer:
     Arguments:
         bootstrap: brokers, `host:port` separated by commas.
         deadline: seconds within which a batch must be acknowledged; aiokafka retries an idempotent write for ever.
+        client_id: the application's id.
     """
 
     def __init__(self, bootstrap: str, deadline: float, client_id: str) -> None:
@@ -115,7 +116,7 @@ class Producer:
     async def fence(self, topic: str, partition: int) -> None:
         """Become the only writer of a partition. Nothing of ours may be unacknowledged in it. Raises WriteError when
         the broker gives no epoch in time."""
-        transactional_id = f"{topic}-{partition}"
+        transactional_id = f"{self._client_id}-{topic}-{partition}"
         try:
             async with asyncio.timeout(self._deadline):
                 producer_id, epoch = await self._new_epoch(transactional_id)

@@ -106,8 +106,8 @@ class Standing(Struct, frozen=True):
 class Weights(Struct, frozen=True):
     """What the ensemble believes of a context now. Topic `weights.v1`, compacted, keyed by `context`.
 
-    Losses and regrets are sums over `rounds` labelled turns, counted since `since_rounds` (where the policy last
-    changed). `delay` is the total delay D of the bound."""
+    `bound` is null where nothing is guaranteed. Losses and regrets are sums over `rounds` labelled turns, counted since
+    `since_rounds` (where the policy last changed). `delay` is the total delay D of the bound."""
 
     context: str
     policy: str
@@ -116,6 +116,6 @@ class Weights(Struct, frozen=True):
     at: datetime
     experts: tuple[Standing, ...]
     ensemble_loss: float
-    bound: float
+    bound: float | None
     delay: float
     alarm: bool

@@ -3,9 +3,10 @@
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from ensemble.policy import CLASSES
@@ -17,7 +18,7 @@ from stream.dead_letters import DeadLetters
 from stream.early import send_again
 from stream.metrics import Metrics
 from stream.partitions import now_ms
-from stream.pipeline import Slice
+from stream.pipeline import End, Slice
 from stream.policies import Policies
 from stream.producer import Outgoing, Producer
 from stream.records import Turn
@@ -87,8 +88,8 @@ class Scorer:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="experts")
         self.size = BatchSize(settings.batch_seconds)
 
-    async def begin(self, slices: list[Slice]) -> Awaitable[None]:
-        """Score what is new and queue its pending records; the returned coroutine publishes."""
+    async def begin(self, slices: list[Slice]) -> End:
+        """Score what is new and queue its pending records; what is returned publishes."""
         started = time.perf_counter()
         readings = self._read(slices)
         arrivals = [arrival for reading in readings for arrival in reading.fresh.values()]
@@ -113,7 +114,7 @@ class Scorer:
                 )
             if reading.letters:
                 writes.append(self._letters.send(reading.part.partition.number, reading.letters))
-        return self._publish(readings, writes)
+        return partial(self._publish, readings, writes)
 
     def _read(self, slices: list[Slice]) -> list[Reading]:
         """Decode, and tell turns that are new from those seen before, in the state or in this very batch."""

@@ -69,8 +69,8 @@ def decide(
 def _rows(array: npt.NDArray[np.generic], dtype: str) -> list[bytes]:
     """Each row's bytes."""
     table = np.ascontiguousarray(array, dtype=dtype)
-    width, whole = table.strides[0] if len(table) else 0, table.tobytes()
-    return [whole[i : i + width] for i in range(0, len(whole), width)] if width else []
+    width, whole = table.itemsize * table.shape[1], table.tobytes()
+    return [whole[i : i + width] for i in range(0, len(whole), width)]
 
 
 def verdict(turn: Turn, pending: Pending, topic: str) -> Verdict:

@@ -2,6 +2,7 @@
 of labels partition 0."""
 
 import asyncio
+import math
 from datetime import UTC, datetime
 
 import structlog
@@ -122,5 +123,5 @@ def _record(
     standings = zip(found.experts, weights, found.losses.tolist(), found.regret.tolist(), strict=True)
     return Weights(
         context, policy.name, rounds, since, datetime.now(UTC), tuple(Standing(*standing) for standing in standings),
-        found.loss, found.bound, found.delay, found.alarm,
+        found.loss, found.bound if math.isfinite(found.bound) else None, found.delay, found.alarm,
     )  # fmt: skip

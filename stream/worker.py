@@ -17,7 +17,7 @@ from experts.executor import Panel
 from stream.dead_letters import DeadLetters
 from stream.early import retry_early
 from stream.errors import PipelineError, StreamError, TopicsError
-from stream.expiry import expire_pending
+from stream.expiry import expire_pending, keep_claims
 from stream.faust_app import AegisApp, StateTables, store_url
 from stream.health import Health
 from stream.learn import LABELS_TOGETHER, Learner
@@ -132,6 +132,7 @@ class Worker:
             lambda: watch.run(consumer), lambda: retry_early(self.ownership, self.producer, self.names.labels)
         )
         self._background(lambda: expire_pending(self.ownership, self.metrics, self.settings.label_horizon))
+        self._background(lambda: keep_claims(self.ownership))
         await self.app.start()
 
     def _background(self, *works: Callable[[], Awaitable[None]]) -> None:

@@ -6,8 +6,8 @@ import click
 import uvloop
 
 from experts.executor import Panel
-from experts.registry import ZOO, load_panel
 from stream import logs
+from stream.panels import open_panel
 from stream.settings import Settings
 from stream.worker import create_worker, run_worker
 
@@ -19,14 +19,13 @@ def worker() -> None:
     Run as many as there are partitions, on as many machines as you like: they share the work, and take over from each
     other.
 
-    \b Example:
+    \b
+    Example:
       AEGIS_BROKER=kafka-1:9092 AEGIS_POLICY=defensive aegis worker
     """
     settings = Settings.load()
     logs.configure(settings.log_level, settings.log_format)
-    panel = load_panel(settings.experts_dir or ZOO, settings.experts, settings.device, timeout=settings.expert_timeout)
-    panel.warm_up()
-    serve(settings, panel)
+    serve(settings, open_panel(settings))
 
 
 def serve(settings: Settings, panel: Panel) -> None:

@@ -1,0 +1,108 @@
+"""Every message that cannot be used has a reason, and the reason quotes nothing of it."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream.codecs import Rejected, decode_label, decode_turn, encode
+from stream.records import Label, Turn
+
+TURN = {
+    "turn_id": "t",
+    "conversation_id": "c",
+    "role": "user",
+    "text": "hello",
+    "sent_at": "2026-01-01T00:00:00Z",
+}
+LABEL = {
+    "turn_id": "t",
+    "conversation_id": "c",
+    "label": "safe",
+    "annotator": "a",
+    "labelled_at": "2026-01-01T00:00:00+02:00",
+}
+
+
+def turn(**changes: Any) -> bytes:
+    return json.dumps({**TURN, **changes}).encode()
+
+
+def reason(found: object) -> str:
+    assert isinstance(found, Rejected), found
+    return found.reason
+
+
+def test_a_turn_without_the_optional_fields_has_their_defaults() -> None:
+    found = decode_turn(turn(), 100)
+    assert isinstance(found, Turn)
+    assert (found.tenant, found.history, found.metadata) == ("default", (), {})
+
+
+def test_unknown_fields_are_ignored() -> None:
+    assert isinstance(decode_turn(turn(colour="red"), 100), Turn)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, "empty"),
+        (b"", "empty"),
+        (b"nonsense", "not_json"),
+        (b'{"turn_id"', "not_json"),
+        (b'{"turn_id":"\xff"}', "not_utf8"),
+        (b"\xfe\xff", "not_utf8"),
+        (b"[]", "wrong_type"),
+        (turn(text=5), "wrong_type"),
+        (turn(role="boss"), "wrong_type"),
+        (turn(sent_at="yesterday"), "wrong_type"),
+        (turn(sent_at="2026-01-01T00:00:00"), "wrong_type"),
+        (turn(turn_id=""), "out_of_range"),
+        (turn(turn_id="x" * 129), "out_of_range"),
+        (turn(history=[{"role": "user"}]), "missing_field"),
+        (json.dumps({k: v for k, v in TURN.items() if k != "text"}).encode(), "missing_field"),
+        (turn(text="x" * 101), "text_too_large"),
+        (turn(text="é" * 51), "text_too_large"),
+        (turn(text="x" * 60, history=[{"role": "user", "text": "y" * 60}]), "text_too_large"),
+    ],
+)
+def test_a_bad_turn_is_rejected_with_its_reason(value: bytes | None, expected: str) -> None:
+    assert reason(decode_turn(value, 100)) == expected
+
+
+def test_a_text_of_just_the_limit_is_taken() -> None:
+    assert isinstance(decode_turn(turn(text="x" * 100), 100), Turn)
+
+
+@pytest.mark.parametrize("field", ["label", "annotator", "labelled_at", "turn_id", "conversation_id"])
+def test_a_label_without_a_required_field_is_rejected(field: str) -> None:
+    value = json.dumps({k: v for k, v in LABEL.items() if k != field}).encode()
+    assert reason(decode_label(value)) == "missing_field"
+
+
+def test_a_label_of_an_unknown_class_is_rejected_and_the_class_is_not_quoted() -> None:
+    found = decode_label(json.dumps({**LABEL, "label": "a secret"}).encode())
+    assert reason(found) == "wrong_type"
+    assert isinstance(found, Rejected)
+    assert "secret" not in found.detail
+
+
+@given(st.binary(max_size=400))
+def test_no_bytes_raise(value: bytes) -> None:
+    for found in (decode_turn(value, 100), decode_label(value)):
+        assert isinstance(found, Turn | Label | Rejected)
+
+
+@given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from([*TURN, *LABEL]), inner)))  # fmt: skip  # noqa: E501
+def test_no_json_raises(value: object) -> None:
+    for found in (decode_turn(json.dumps(value).encode(), 100), decode_label(json.dumps(value).encode())):
+        assert isinstance(found, Turn | Label | Rejected)
+
+
+@given(st.text(min_size=1, max_size=128), st.text(max_size=20), st.dictionaries(st.text(), st.text()))
+def test_what_is_encoded_is_decoded_again(name: str, text: str, metadata: dict[str, str]) -> None:
+    first = decode_turn(turn(turn_id=name, text=text, metadata=metadata), 10_000)
+    assert isinstance(first, Turn)
+    assert decode_turn(encode(first), 10_000) == first

@@ -1,0 +1,113 @@
+"""A partition's state: reads see writes at once, the store what was acknowledged, and a stranger ends the worker."""
+
+import pytest
+from aiokafka.errors import ProducerFenced
+
+from stream import state
+from stream.errors import FencedError, WriteError
+from support.partitions import Owned
+
+
+async def test_a_write_is_seen_at_once_and_stored_when_it_is_acknowledged() -> None:
+    owned = Owned()
+    written = owned.partition.write({b"pa": b"1"})
+    assert owned.partition.get(b"pa") == b"1"
+    assert owned.partition.store.get(b"pa") is None
+    await owned.log.acknowledge()
+    assert written.done()
+    assert owned.partition.store.get(b"pa") == b"1"
+    assert owned.partition.store.offset == 1
+    owned.check_restores([b"pa"])
+
+
+async def test_a_later_write_of_a_key_stays_visible_when_an_earlier_one_is_acknowledged() -> None:
+    owned = Owned()
+    owned.partition.write({b"pa": b"1"})
+    first = list(owned.log.waiting)
+    owned.log.waiting.clear()
+    owned.partition.write({b"pa": b"2"})
+    second, owned.log.waiting = owned.log.waiting, first
+    await owned.log.acknowledge()
+    assert (owned.partition.get(b"pa"), owned.partition.store.get(b"pa")) == (b"2", b"1")
+    owned.log.waiting = second
+    await owned.log.acknowledge()
+    assert owned.partition.store.get(b"pa") == b"2"
+
+
+async def test_a_tombstone_is_seen_at_once() -> None:
+    owned = Owned()
+    owned.partition.write({b"pa": b"1"})
+    owned.partition.write({b"pa": None})
+    assert owned.partition.get(b"pa") is None
+    await owned.log.acknowledge()
+    assert owned.partition.get(b"pa") is None
+    owned.check_restores([b"pa"])
+
+
+async def test_a_record_of_another_writer_ends_the_worker_and_nothing_is_stored() -> None:
+    owned = Owned()
+    written = owned.partition.write({b"pa": b"1"})
+    await owned.log.acknowledge(shift=1)
+    assert [type(error) for error in owned.errors] == [WriteError]
+    assert owned.partition.store.get(b"pa") is None
+    with pytest.raises(WriteError):
+        await written
+
+
+async def test_a_refused_write_ends_the_worker_as_fenced() -> None:
+    owned = Owned()
+    written = owned.partition.write({b"pa": b"1"})
+    await owned.log.fail(ProducerFenced())
+    assert [type(error) for error in owned.errors] == [FencedError]
+    with pytest.raises(ProducerFenced):
+        await written
+
+
+async def test_a_partition_knows_whether_a_write_waits() -> None:
+    owned = Owned()
+    assert not owned.partition.writing
+    owned.partition.write({b"pa": b"1"})
+    assert owned.partition.writing
+    await owned.log.acknowledge()
+    assert not owned.partition.writing
+
+
+def early(due_ms: int) -> bytes:
+    return state.encode(state.Early(state.SCHEMA_VERSION, 0, due_ms, 0, 0, b"c", b"{}"))
+
+
+async def test_early_labels_are_found_by_their_turn_and_when_they_are_due() -> None:
+    owned = Owned()
+    mine, other = state.early_key("t", "turn", "ann"), state.early_key("t", "turn2", "ann")
+    owned.partition.write({mine: early(50), other: early(70)})
+    assert owned.partition.early_of("t", "turn") == [mine]
+    assert [key for key, _ in owned.partition.due_early(60)] == [mine]
+    assert list(owned.partition.due_early(60)) == []
+    owned.partition.write({mine: None})
+    assert owned.partition.early_of("t", "turn") == []
+
+
+async def test_a_recovered_partition_knows_its_early_labels_and_when_they_are_due() -> None:
+    owned = Owned()
+    mine = state.early_key("t", "turn", "ann")
+    owned.partition.write({mine: early(50)})
+    await owned.log.acknowledge()
+    again = Owned()
+    again.partition.store = owned.log.restored()
+    again.partition.rebuild()
+    assert again.partition.early_of("t", "turn") == [mine]
+    assert [key for key, _ in again.partition.due_early(60)] == [mine]
+
+
+async def test_ids_that_share_characters_have_keys_of_their_own() -> None:
+    keys = {state.early_key(*ids) for ids in (("a", "bc", "d"), ("ab", "c", "d"), ("a", "b", "cd"), ("a", "bcd", ""))}
+    assert len(keys) == 4
+    assert state.early_prefix_of(state.early_key("ä", "b", "c")) == state.early_prefix("ä", "b")
+
+
+async def test_a_partition_without_a_record_has_no_state() -> None:
+    owned = Owned()
+    assert not owned.partition.has_state()
+    owned.partition.write({b"pa": b"1"})
+    await owned.log.acknowledge()
+    assert owned.partition.has_state()

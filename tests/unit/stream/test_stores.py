@@ -1,0 +1,84 @@
+"""Both stores behave alike: data and offset move together, and survive what they say they survive."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream.errors import StateError
+from stream.stores import EMPTY, MemoryStore, PartitionStore, RocksStore, Stores
+
+Open = Callable[[], PartitionStore]
+
+
+@pytest.fixture(params=["memory", "rocksdict"])
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
+    return lambda: Stores(request.param, tmp_path).open(0)
+
+
+def test_a_new_store_is_empty(opened: Open) -> None:
+    store = opened()
+    assert (store.offset, store.get(b"a"), list(store.scan(b""))) == (EMPTY, None, [])
+    store.close()
+
+
+def test_data_and_offset_move_in_one_step(opened: Open) -> None:
+    store = opened()
+    store.apply([(b"a", b"1"), (b"b", b"2"), (b"a", None)], 7)
+    assert (store.offset, store.get(b"a"), store.get(b"b")) == (7, None, b"2")
+    store.close()
+
+
+def test_a_scan_gives_the_records_of_a_prefix_while_the_store_is_written_to(opened: Open) -> None:
+    store = opened()
+    store.apply([(b"pa", b"1"), (b"pb", b"2"), (b"q", b"3")], 0)
+    seen = []
+    for key, value in store.scan(b"p"):
+        store.apply([(b"pz" + key, b"9")], store.offset + 1)
+        seen.append((key, value))
+    assert sorted(seen) == [(b"pa", b"1"), (b"pb", b"2")]
+    store.close()
+
+
+def test_a_cleared_store_is_as_new(opened: Open) -> None:
+    store = opened()
+    store.apply([(b"a", b"1")], 3)
+    store.clear()
+    assert (store.offset, store.get(b"a")) == (EMPTY, None)
+    store.apply([(b"a", b"2")], 4)
+    assert (store.offset, store.get(b"a")) == (4, b"2")
+    store.close()
+
+
+def test_a_store_on_disk_is_there_again_after_a_clean_end(tmp_path: Path) -> None:
+    store = RocksStore(tmp_path / "state-0")
+    store.apply([(b"a", b"1")], 3)
+    store.close()
+    again = RocksStore(tmp_path / "state-0")
+    assert (again.offset, again.get(b"a")) == (3, b"1")
+    again.close()
+
+
+def test_a_store_that_another_worker_holds_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    store = RocksStore(tmp_path / "state-0")
+    with pytest.raises(StateError, match="AEGIS_DATA_DIR"):
+        RocksStore(tmp_path / "state-0")
+    store.close()
+
+
+ITEMS = st.lists(st.tuples(st.binary(min_size=2, max_size=3), st.none() | st.binary(max_size=3)), max_size=8)
+
+
+@given(st.lists(ITEMS, max_size=6))
+def test_both_stores_hold_the_same_after_the_same_writes(writes: list[list[tuple[bytes, bytes | None]]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        memory, rocks = MemoryStore(), RocksStore(Path(folder) / "state-0")
+        for offset, items in enumerate(writes):
+            memory.apply(items, offset)
+            rocks.apply(items, offset)
+        assert sorted(memory.scan(b"")) == sorted((k, v) for k, v in rocks.scan(b"") if k != b"\0offset")
+        assert memory.offset == rocks.offset
+        rocks.close()
