@@ -5,6 +5,7 @@ Seeded and resumable: interrupted, it goes on from its last checkpoint when it i
 
 from __future__ import annotations
 
+import hashlib
 import math
 import random
 import time
@@ -74,11 +75,12 @@ def backbone_folder() -> Path:
     return folder
 
 
-def new_classifier(attention: str = "sdpa") -> Classifier:
-    """The pre-trained backbone under a fresh head; its word embeddings are frozen (half of the parameters, and the
-    batch is small).
+def new_classifier() -> Classifier:
+    """The pre-trained backbone under a fresh head.
+
+    Its word embeddings, half of the parameters, are frozen: a few steps on a few words would only move some of them.
     """
-    bert = BertModel.from_pretrained(backbone_folder(), add_pooling_layer=False, attn_implementation=attention)
+    bert = BertModel.from_pretrained(backbone_folder(), add_pooling_layer=False, attn_implementation="sdpa")
     bert.embeddings.word_embeddings.weight.requires_grad_(False)
     return Classifier(bert)
 
@@ -115,11 +117,9 @@ def tensors(rows: Sequence[Row]) -> tuple[Tensor, Tensor, Tensor]:
     ids, mask, types = (torch.zeros(shape, dtype=torch.int64) for _ in range(3))
     for index, row in enumerate(rows):
         length = len(row.ids)
-        ids[index, :length], mask[index, :length], types[index, :length] = (
-            torch.tensor(row.ids),
-            1,
-            torch.tensor(row.types),
-        )
+        ids[index, :length] = torch.tensor(row.ids)
+        types[index, :length] = torch.tensor(row.types)
+        mask[index, :length] = 1
     return ids, mask, types
 
 
@@ -136,6 +136,14 @@ def batches(rows: Sequence[Row], recipe: Recipe, epoch: int) -> list[list[Row]]:
     return result
 
 
+def fingerprint(rows: Sequence[Row]) -> str:
+    """A digest of the rows and their order, so that a checkpoint is not continued on other data."""
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(repr((list(row.ids), list(row.types), row.unsafe)).encode())
+    return digest.hexdigest()
+
+
 def schedule(recipe: Recipe, steps: int) -> Any:
     """The learning rate's factor at a step: linear up, then linear down to nothing."""
     rise = max(1, int(recipe.warm_up * steps))
@@ -148,6 +156,7 @@ class Training:
     def __init__(self, recipe: Recipe, rows: Sequence[Row], checkpoint: Path) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe, self.checkpoint = recipe, checkpoint
+        self.identity = {"recipe": asdict(recipe), "data": fingerprint(rows)}
         self.batches = [batch for epoch in range(recipe.epochs) for batch in batches(rows, recipe, epoch)]
         self.model = new_classifier()
         body = [parameter for parameter in self.model.bert.parameters() if parameter.requires_grad]
@@ -164,7 +173,7 @@ class Training:
         if not self.checkpoint.exists():
             return
         state = torch.load(self.checkpoint, weights_only=True)
-        if state["recipe"] != asdict(self.recipe) or state["steps"] != len(self.batches):
+        if state["identity"] != self.identity:
             raise TrainingError(f"{self.checkpoint} is of another recipe or other data: delete it to start anew")
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
@@ -176,8 +185,7 @@ class Training:
         """Write the checkpoint beside the old one, then put it in its place."""
         self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
         state = {
-            "recipe": asdict(self.recipe),
-            "steps": len(self.batches),
+            "identity": self.identity,
             "step": self.step,
             "model": self.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),

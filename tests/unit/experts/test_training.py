@@ -147,15 +147,18 @@ def test_training_that_was_interrupted_ends_with_the_same_weights(
         assert torch.equal(one, other)
 
 
-def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_checkpoint_of_another_recipe_or_of_other_data_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from experts.errors import TrainingError
     from experts.train import finetune
 
     monkeypatch.setattr(finetune, "new_classifier", tiny)
     rows = finetune.labelled(corpus(), finetune.backbone_tokenizer())
     finetune.train(rows, finetune.Recipe(epochs=1), tmp_path / "a.pt")
-    with pytest.raises(TrainingError, match="another recipe or other data: delete it"):
-        finetune.Training(finetune.Recipe(epochs=3), rows, tmp_path / "a.pt")
+    for recipe, data in ((finetune.Recipe(epochs=3), rows), (finetune.Recipe(epochs=1), rows[::-1])):
+        with pytest.raises(TrainingError, match="another recipe or other data: delete it"):
+            finetune.Training(recipe, data, tmp_path / "a.pt")
 
 
 def test_training_teaches_the_model_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
