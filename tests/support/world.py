@@ -11,6 +11,7 @@ import asyncio
 import random
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 from experts.executor import Panel
@@ -105,17 +106,17 @@ class World:
         self.partition.next_offset = len(self.logs[self.names.changelog])
         self.partition.generation = self.crashes + 1
         self.partition.rebuild()
-        ownership: Any = self
+        ownership: Any = SimpleNamespace(partitions={0: self.partition})
         self.intakes = {
             t: Intake.at(self.crashes + 1, self.committed[t]) for t in (self.names.turns, self.names.labels)
         }
         view, metrics, clock = MergedView(self.settings, self.panel.ids), Metrics(), lambda: self.now
         view.partition_counts = [1]
         letters = DeadLetters(producer, self.names.dead_letters, metrics)
-        projection = Projection(producer, self.names.moments, ownership)
+        self.projection = Projection(producer, self.names.moments, ownership)
         policies = Policies(self.settings)
         self.scorer = Scorer(self.settings, producer, self.panel, view, policies, letters, metrics, clock)
-        self.learner = Learner(self.settings, producer, view, projection, letters, metrics, clock)
+        self.learner = Learner(self.settings, producer, view, self.projection, letters, metrics, clock)
 
     async def work(self, topic: str, count: int) -> None:
         """Begin with the next `count` records of an input; they end when what they wait for is delivered."""
@@ -161,6 +162,13 @@ class World:
         await asyncio.gather(*(task for task, _ in self.tasks), return_exceptions=True)
         self.crashes += 1
         self.begin_worker()
+
+    async def project(self) -> None:
+        """Publish the moments of every context."""
+        self.projection.touch(self.partition, self.partition.contexts())
+        self.tasks.append((asyncio.ensure_future(self.projection.flush()), []))
+        await settle()
+        await self.run_dry()
 
     async def run_dry(self) -> None:
         """No more crashes: everything is read, delivered and committed."""
