@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from stream.commands import OneLineErrors
-from stream.commands.broker import broker
-from stream.commands.topics import topics
+from stream.commands import CommandModules
+
+COMMANDS = ("broker", "topics", "worker", "produce", "tail", "score")
 
 
-@click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=CommandModules, modules=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
     """Aegis Stream: moderate conversation turns on Kafka, and learn from what people say later.
 
@@ -17,10 +17,6 @@ def cli() -> None:
     Example:
       aegis broker start && aegis topics create
     """
-
-
-cli.add_command(broker)
-cli.add_command(topics)
 
 
 def main() -> None:

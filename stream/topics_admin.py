@@ -26,7 +26,7 @@ async def check(settings: Settings) -> list[Mismatch]:
 
     Raises TopicsError, one line, within 10 s when no broker answers.
     """
-    async with _admin(settings) as admin:
+    async with connected(settings) as admin:
         return await _compare_all(admin, settings)
 
 
@@ -36,7 +36,7 @@ async def create(settings: Settings) -> list[str]:
     Changes nothing when something cannot be mended, and raises TopicsError that says what. Returns when every topic is
     as the contract asks and has a leader in every partition.
     """
-    async with _admin(settings) as admin:
+    async with connected(settings) as admin:
         stuck = [wrong for wrong in await _compare_all(admin, settings) if wrong.refused and not wrong.mendable]
         if stuck:
             raise TopicsError("; ".join(map(str, stuck)))
@@ -55,19 +55,19 @@ async def delete(settings: Settings) -> list[str]:
     Raises TopicsError when no broker answers or it refuses.
     """
     names = [spec.name for spec in contract(settings)]
-    async with _admin(settings) as admin:
+    async with connected(settings) as admin:
         response = await admin.delete_topics(names)
         codes: dict[str, int] = dict(response.topic_error_codes)
         _refuse((name, code, None) for name, code in codes.items() if code != UnknownTopicOrPartitionError.errno)
         async with asyncio.timeout(CHANGE_SECONDS):
-            while await _topics(admin, names):
+            while await topics_of(admin, names):
                 await asyncio.sleep(POLL_SECONDS)
     return [name for name, code in codes.items() if code == 0]
 
 
 @asynccontextmanager
-async def _admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
-    """A connected client; whatever Kafka or the network raises inside becomes one line."""
+async def connected(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
+    """Yields a connected client; whatever Kafka or the network raises inside becomes a TopicsError of one line."""
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.broker, request_timeout_ms=int(CONNECT_SECONDS * 1000))
     try:
         try:
@@ -94,7 +94,17 @@ async def _compare_all(admin: AIOKafkaAdminClient, settings: Settings) -> list[M
     return [wrong for spec in fitted(specs, names, found) for wrong in compare(spec, found.get(spec.name))]
 
 
-async def _topics(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
+async def partitions(settings: Settings, names: Iterable[str]) -> dict[str, int]:
+    """Returns how many partitions each of these topics has; one that is not there is left out, and is not made.
+
+    Raises TopicsError, one line, within 10 s when no broker answers.
+    """
+    async with connected(settings) as admin:
+        return {name: len(found) for name, found in (await topics_of(admin, names)).items()}
+
+
+async def topics_of(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
+    """Returns the partitions, as Kafka's metadata describes them, of those of the topics that exist."""
     # All topics are asked for, since a broker that makes topics by itself would make those that we name here.
     wanted, topics = set(names), await admin.describe_topics()
     return {
@@ -103,7 +113,7 @@ async def _topics(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str,
 
 
 async def _describe(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, TopicFound]:
-    topics = await _topics(admin, names)
+    topics = await topics_of(admin, names)
     configs = await asyncio.gather(*(_config(admin, name) for name in topics))
     return {
         name: TopicFound(
@@ -159,7 +169,7 @@ async def _await_ready(admin: AIOKafkaAdminClient, spec: TopicSpec) -> None:
     """Returns when every partition has a leader: before that a producer's first record would be refused."""
     async with asyncio.timeout(CHANGE_SECONDS):
         while True:
-            partitions = (await _topics(admin, [spec.name])).get(spec.name, [])
+            partitions = (await topics_of(admin, [spec.name])).get(spec.name, [])
             if sum(partition["leader"] >= 0 for partition in partitions) >= spec.partitions:
                 return
             await asyncio.sleep(POLL_SECONDS)

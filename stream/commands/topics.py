@@ -3,13 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+from datetime import datetime
+from typing import Any
 
 import click
 
-from stream import topics_admin
+from stream import offsets, topics_admin
+from stream.commands import hush
 from stream.errors import TopicsError
 from stream.settings import Settings
+
+
+class Place(click.ParamType):
+    """`earliest`, `latest`, or an RFC 3339 time with its offset to UTC."""
+
+    name = "earliest|latest|TIME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> offsets.Place:
+        """Fails in click's way for anything else, also for a time that every machine would read otherwise."""
+        if value in ("earliest", "latest"):
+            return value  # type: ignore[no-any-return]
+        try:
+            time = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither earliest nor latest nor a time such as 2026-01-31T12:00:00Z", param, ctx)
+        if time.tzinfo is None:
+            self.fail(f"{value!r} does not say which zone it means: end it with Z or +01:00", param, ctx)
+        return time
 
 
 @click.group()
@@ -20,8 +40,7 @@ def topics() -> None:
     Example:
       AEGIS_PARTITIONS=16 aegis topics create
     """
-    # Our own line says what is wrong; without a handler Python would print aiokafka's errors around it.
-    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
+    hush()
 
 
 @topics.command()
@@ -68,3 +87,21 @@ def delete(yes: bool) -> None:
         raise TopicsError("this deletes all that the topics hold, for good: say so with `aegis topics delete --yes`")
     gone = asyncio.run(topics_admin.delete(Settings.load()))
     click.echo("\n".join(f"{name}: deleted" for name in gone) if gone else "there was no topic to delete")
+
+
+@topics.command()
+@click.option("--to", required=True, type=Place(), help="The first record, behind the last, or the first since a time.")
+@click.option("--all", "every", is_flag=True, help="Move every offset, not only those that are missing.")
+def seek(to: offsets.Place, every: bool) -> None:
+    """Choose where the workers go on reading turns and labels, when a worker says that offsets are missing.
+
+    Only partitions are moved whose committed offset is missing or lies behind the end; no worker may run meanwhile.
+    A turn read again changes nothing while its state is kept, and is decided anew once that has expired.
+
+    \b
+    Examples:
+      aegis topics seek --to latest
+      aegis topics seek --to 2026-01-31T12:00:00Z --all
+    """
+    lines = asyncio.run(offsets.seek(Settings.load(), to, every))
+    click.echo("\n".join(lines) if lines else "every partition has its offset: nothing was moved (--all moves them)")

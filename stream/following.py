@@ -1,0 +1,75 @@
+"""The records of one topic, as they come or as they are there: what `aegis tail` prints."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from stream import topics_admin
+from stream.errors import BrokerError, TopicsError
+from stream.reading import read_until, reader
+from stream.settings import Settings
+
+POLL_MS = 500
+
+
+async def existing(settings: Settings, topic: str) -> AsyncGenerator[list[Any], None]:
+    """Yields the aiokafka ConsumerRecords that the topic held when this began, in offset order within a partition.
+
+    Raises TopicsError, one line, when no broker answers or the topic is not there, BrokerError when it falls silent.
+    """
+    tps = await _partitions(settings, topic)
+    try:
+        async with reader(settings.broker, settings.app_id) as consumer:
+            starts, ends = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
+        spans = {tp.partition: (starts[tp], ends[tp]) for tp in tps}
+        async for _, records in read_until(settings.broker, settings.app_id, topic, spans, settings.write_timeout):
+            yield records
+    except (KafkaError, TimeoutError) as error:
+        raise _silent(settings, error) from error
+
+
+async def follow(settings: Settings, topic: str, from_beginning: bool) -> AsyncGenerator[list[Any], None]:
+    """Yields what each fetch brings, for ever; starts at the end of each partition unless `from_beginning`.
+
+    Partitions that are added later are read from their start. A broker that goes away is waited for. Errors as of
+    `existing`.
+    """
+    tps = await _partitions(settings, topic)
+    try:
+        async with reader(settings.broker, settings.app_id) as consumer:
+            consumer.assign(tps)
+            await (consumer.seek_to_beginning if from_beginning else consumer.seek_to_end)(*tps)
+            yield []  # the positions are set: whatever comes from now on is read
+            while True:
+                await _grow(consumer, topic)
+                for records in (await consumer.getmany(timeout_ms=POLL_MS)).values():
+                    yield records
+    except KafkaError as error:
+        raise _silent(settings, error) from error
+
+
+async def _partitions(settings: Settings, topic: str) -> list[TopicPartition]:
+    # Asked of the admin client: a consumer that names a topic would make it on a broker that makes topics by itself.
+    found = await topics_admin.partitions(settings, [topic])
+    if topic not in found:
+        raise TopicsError(f"topic {topic} does not exist: run `aegis topics create`, or name one that is there")
+    return [TopicPartition(topic, number) for number in range(found[topic])]
+
+
+async def _grow(consumer: AIOKafkaConsumer, topic: str) -> None:
+    known = consumer.assignment()
+    tps = {TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()}
+    if fresh := tps - known:
+        positions = {tp: await consumer.position(tp) for tp in known}
+        consumer.assign([*known, *fresh])
+        for tp, position in positions.items():
+            consumer.seek(tp, position)
+        await consumer.seek_to_beginning(*fresh)
+
+
+def _silent(settings: Settings, error: Exception) -> BrokerError:
+    return BrokerError(f"the broker at {settings.broker} does not answer any more ({error!r}): see that it runs")

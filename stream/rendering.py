@@ -1,0 +1,175 @@
+"""A record of any topic as one line: JSON for a program, columns for a person. Pure.
+
+`record` is always an aiokafka ConsumerRecord."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+from rich.text import Text
+
+from stream import dead_letters
+from stream.codecs import Rejected, decode_label, decode_turn
+from stream.records import Label, Turn, Verdict, Weights
+from stream.topics import TopicNames
+
+KINDS: Final = ("turns", "labels", "verdicts", "dead-letters", "weights")
+"""Short names of the topics whose records have a form of their own."""
+STYLES: Final = {"safe": "green", "needs_caution": "yellow", "unsafe": "bold red"}
+Columns = list[tuple[str, int, str]]
+"""(text, least width, style)."""
+
+_verdicts = msgspec.json.Decoder(Verdict)
+_weights = msgspec.json.Decoder(Weights)
+
+
+class Letter(msgspec.Struct, omit_defaults=True):
+    """What is told of a dead letter; `text` is the message itself, only where it was asked for."""
+
+    reason: str
+    detail: str
+    topic: str
+    partition: int
+    offset: int
+    size: int
+    at: datetime
+    text: str | None = None
+
+
+def full_name(topic: str, names: TopicNames) -> str:
+    """The topic of a short name of the contract; any other name is that of a topic already."""
+    return str(getattr(names, topic.replace("-", "_"))) if topic in KINDS else topic
+
+
+def kind_of(name: str, names: TopicNames) -> str | None:
+    """The short name of a topic of the contract, None for any other."""
+    return {full_name(kind, names): kind for kind in KINDS}.get(name)
+
+
+def as_json(kind: str | None, record: Any, show_text: bool) -> bytes | Rejected:
+    """The record's value as one line of JSON; of a dead letter, what is known of it."""
+    if kind == "dead-letters":
+        return msgspec.json.encode(letter(record, show_text))
+    try:
+        return msgspec.json.format(record.value or b"", indent=-1)
+    except msgspec.DecodeError:
+        return Rejected("not_json", f"no JSON ({len(record.value or b'')} bytes)")
+
+
+def as_columns(kind: str | None, record: Any, show_text: bool) -> Text | Rejected:
+    """The record's fields side by side, after its time of day (UTC). Whatever others wrote cannot move the cursor."""
+    try:
+        columns = _COLUMNS[kind](record, show_text)
+    except msgspec.DecodeError:
+        columns = Rejected("wrong_type", f"not what this topic holds ({len(record.value or b'')} bytes)")
+    if isinstance(columns, Rejected):
+        return columns
+    time = datetime.fromtimestamp(record.timestamp / 1000, UTC).strftime("%H:%M:%S")
+    cells = [(f"{printable(text):<{width}}", style) for text, width, style in [(time, 8, "dim"), *columns]]
+    return Text("  ").join(Text(text, style) for text, style in cells)
+
+
+def letter(record: Any, show_text: bool) -> Letter:
+    """Where a dead letter came from and why. A source's own headers stand before ours, so the last of a name counts."""
+    headers = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
+    value = record.value or b""
+    return Letter(
+        reason=headers.get(dead_letters.REASON, "unknown"),
+        detail=headers.get(dead_letters.DETAIL, ""),
+        topic=headers.get(dead_letters.TOPIC, "unknown"),
+        partition=_number(headers.get(dead_letters.PARTITION)),
+        offset=_number(headers.get(dead_letters.OFFSET)),
+        size=len(value),
+        at=datetime.fromtimestamp(record.timestamp / 1000, UTC),
+        text=value.decode(errors="replace") if show_text else None,
+    )
+
+
+def printable(text: str) -> str:
+    """The text with everything that a terminal would act on, or that would break the line, made visible."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else "\N{MIDDLE DOT}" for c in text)
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text is not None and text.isdecimal() else -1
+
+
+def _turn(record: Any, show_text: bool) -> Columns | Rejected:
+    turn = decode_turn(record.value, sys.maxsize)
+    if not isinstance(turn, Turn):
+        return turn
+    said = turn.text if show_text else f"{len(turn.text)} characters"
+    return [(turn.conversation_id, 20, "cyan"), (turn.turn_id, 20, ""), (turn.role, 9, ""), (said, 0, "dim")]
+
+
+def _label(record: Any, show_text: bool) -> Columns | Rejected:
+    label = decode_label(record.value)
+    if not isinstance(label, Label):
+        return label
+    said = (label.label, 13, STYLES[label.label])
+    return [(label.conversation_id, 20, "cyan"), (label.turn_id, 20, ""), said, (f"by {label.annotator}", 0, "dim")]
+
+
+def _verdict(record: Any, show_text: bool) -> Columns:
+    verdict = _verdicts.decode(record.value or b"")
+    advice = " ".join(
+        f"{opinion.name} " + (f"{opinion.score:.2f}" if opinion.score is not None else opinion.status)
+        for opinion in verdict.experts
+    )
+    score = "-" if verdict.score is None else f"{verdict.score:.3f}"
+    return [
+        (verdict.conversation_id, 20, "cyan"),
+        (verdict.turn_id, 20, ""),
+        (verdict.role, 9, ""),
+        (verdict.label, 13, STYLES[verdict.label]),
+        (score, 5, ""),
+        (advice, 0, "dim"),
+        (f"{verdict.latency_ms} ms", 0, "dim"),
+    ]
+
+
+def _weights_of(record: Any, show_text: bool) -> Columns:
+    weights = _weights.decode(record.value or b"")
+    standing = " ".join(
+        f"{expert.id} {expert.weight:.3f}" for expert in sorted(weights.experts, key=lambda expert: -expert.weight)
+    )
+    worst = max((expert.regret for expert in weights.experts), default=0.0)
+    return [
+        (weights.context, 20, "cyan"),
+        (f"{weights.rounds} rounds", 12, ""),
+        (standing, 40, ""),
+        (f"regret {worst:.2f} of at most {weights.bound:.2f}", 0, "bold red" if weights.alarm else "dim"),
+    ]
+
+
+def _dead_letter(record: Any, show_text: bool) -> Columns:
+    told = letter(record, show_text)
+    source = f"{told.topic}[{told.partition}]@{told.offset}"
+    return [
+        (told.reason, 16, "yellow"),
+        (source, 28, "cyan"),
+        (f"{told.size} bytes", 12, ""),
+        (told.detail, 0, "dim"),
+        *([(told.text, 0, "")] if told.text is not None else []),
+    ]
+
+
+def _other(record: Any, show_text: bool) -> Columns:
+    key = (record.key or b"").decode(errors="replace")
+    value = record.value or b""
+    said = value.decode(errors="replace") if show_text else f"{len(value)} bytes"
+    return [(f"[{record.partition}]@{record.offset}", 12, ""), (key, 20, "cyan"), (said, 0, "dim")]
+
+
+_COLUMNS: Final[Mapping[str | None, Callable[[Any, bool], Columns | Rejected]]] = {
+    "turns": _turn,
+    "labels": _label,
+    "verdicts": _verdict,
+    "weights": _weights_of,
+    "dead-letters": _dead_letter,
+    None: _other,
+}
