@@ -1,0 +1,168 @@
+"""One contestant in one round: started, watched from outside, ended, and measured by what stands in the log."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.cluster import Appended, Cluster, Offsets
+from benchmarks.contestants.quix import changelog_topic
+from benchmarks.plan import Plan, Sizes
+from benchmarks.results import Run
+
+POLL_SECONDS = 0.25
+DEADLINE_SECONDS = 300.0
+"""For all turns of one run: ten times what the slowest contestant needs."""
+STOP_SECONDS = 30.0
+TESTS = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A module under `contestants/`, its further arguments, and what stands in the report."""
+
+    key: str
+    title: str
+    module: str
+    arguments: tuple[str, ...] = ()
+
+    def command(self, plan: Plan) -> list[str]:
+        return [sys.executable, "-m", f"benchmarks.contestants.{self.module}", plan.to_argument(), *self.arguments]
+
+
+CONTESTANTS = (
+    Contestant("worker-memory", "**worker, store in memory**", "worker", ("memory",)),
+    Contestant("worker-rocksdict", "**worker, store on disk (rocksdict)**", "worker", ("rocksdict",)),
+    Contestant("quixstreams", "quixstreams, state (RocksDB) and changelog", "quix"),
+    Contestant("aiokafka-records", "bare aiokafka, a record at a time", "aiokafka_records"),
+    Contestant("aiokafka-batches", "bare aiokafka, in batches", "aiokafka_batches"),
+    Contestant("librdkafka-records", "bare librdkafka, a record at a time", "librdkafka", ("records",)),
+    Contestant("librdkafka-batches", "bare librdkafka, taken in batches", "librdkafka", ("batches",)),
+)
+
+
+class RaceError(Exception):
+    """A contestant did not do its work; one line."""
+
+
+class Race:
+    """Runs contestants over one topic of `turns` turns that stands already."""
+
+    def __init__(self, cluster: Cluster, plan: Callable[[str], Plan], turns: int) -> None:
+        self._cluster = cluster
+        self._plan = plan
+        self._turns = turns
+
+    def run(self, contestant: Contestant, number: int) -> tuple[Run, Sizes]:
+        """The measured run, and the mean sizes of what was written. Raises RaceError if a turn has no verdict or no
+        changelog record, or is not committed."""
+        plan = self._plan(f"{contestant.key}-{number}")
+        outputs = _outputs(contestant, plan)
+        if contestant.module != "worker":
+            for topic in outputs:
+                self._cluster.create(topic, plan.partitions)
+        before = {topic: self._cluster.ends(topic, plan.partitions) for topic in outputs}
+        load = os.getloadavg()[0]
+        cpu_us = self._watch(contestant, plan, outputs[1], before[outputs[1]])
+        changelog, verdicts = (self._read(plan, topic, before[topic]) for topic in outputs)
+        self._cluster.delete([f"{plan.app_id}-", plan.changelog, plan.verdicts, f"changelog__{plan.group}-"])
+        _refuse_unequal(contestant, self._turns, changelog, verdicts)
+        return _measured(contestant.key, number, changelog, verdicts, cpu_us, load), _sizes(changelog, verdicts)
+
+    def _read(self, plan: Plan, topic: str, start: Offsets) -> Appended:
+        return self._cluster.read(topic, start, self._cluster.ends(topic, plan.partitions))
+
+    def _watch(self, contestant: Contestant, plan: Plan, verdicts: str, before: Offsets) -> float:
+        """Returns the processor time for a turn, in microseconds."""
+        folder = Path(plan.folder)
+        folder.mkdir(parents=True)
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("AEGIS_")}
+        with (folder / "stderr").open("wb") as errors:
+            process = subprocess.Popen(
+                contestant.command(plan), env={**environ, "PYTHONPATH": str(TESTS)}, stdout=errors, stderr=errors
+            )
+            try:
+                return self._until_committed(contestant, plan, process, verdicts, sum(before.values()))
+            finally:
+                _end(process)
+
+    def _until_committed(
+        self, contestant: Contestant, plan: Plan, process: subprocess.Popen[bytes], topic: str, before: int
+    ) -> float:
+        first: tuple[int, float] | None = None
+        deadline, done = time.monotonic() + DEADLINE_SECONDS, 0
+        while done < self._turns or self._committed(plan) < self._turns:
+            if process.poll() is not None:
+                last = (Path(plan.folder) / "stderr").read_text(errors="replace").strip().splitlines()[-1:]
+                raise RaceError(f"{contestant.key} ended after {done} of {self._turns} verdicts: {''.join(last)}")
+            if time.monotonic() > deadline:
+                raise RaceError(f"{contestant.key} had {done} of {self._turns} verdicts after {DEADLINE_SECONDS:g} s")
+            time.sleep(POLL_SECONDS)
+            done = sum(self._cluster.ends(topic, plan.partitions).values()) - before
+            if done and first is None:
+                first = (done, cpu_seconds(process.pid))
+        assert first is not None
+        return 1e6 * (cpu_seconds(process.pid) - first[1]) / max(1, done - first[0])
+
+    def _committed(self, plan: Plan) -> int:
+        return sum(self._cluster.committed(plan.group, plan.turns, plan.partitions).values())
+
+
+def _outputs(contestant: Contestant, plan: Plan) -> tuple[str, str]:
+    """Changelog and verdicts."""
+    if contestant.module == "worker":
+        return f"{plan.app_id}-state-changelog", f"{plan.prefix}verdicts.v1"
+    changelog = changelog_topic(plan.turns, plan.group) if contestant.module == "quix" else plan.changelog
+    return changelog, plan.verdicts
+
+
+def _refuse_unequal(contestant: Contestant, turns: int, changelog: Appended, verdicts: Appended) -> None:
+    if verdicts.count != turns or changelog.count < turns:
+        raise RaceError(
+            f"{contestant.key} wrote {verdicts.count} verdicts and {changelog.count} changelog records of {turns} turns"
+        )
+
+
+def _measured(key: str, number: int, changelog: Appended, verdicts: Appended, cpu_us: float, load: float) -> Run:
+    start = min(verdicts.records)
+    end = max(*verdicts.records, *changelog.records)
+    seconds = max(end - start, 1) / 1000
+    later = verdicts.count - verdicts.records[start]
+    written = sum(topic.key_bytes + topic.value_bytes for topic in (changelog, verdicts)) / verdicts.count
+    return Run(key, number, verdicts.count, seconds, later / seconds, cpu_us, written, load)
+
+
+def _sizes(changelog: Appended, verdicts: Appended) -> Sizes:
+    """Mean sizes, rounded; the few claim records do not count."""
+    return Sizes(
+        changelog_key=round(changelog.key_bytes / changelog.count),
+        changelog_value=round(changelog.value_bytes / changelog.count),
+        verdict=round(verdicts.value_bytes / verdicts.count),
+    )
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time that a process of ours has used, all its threads, in user and system mode (Linux)."""
+    after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def chosen(keys: Iterable[str]) -> tuple[Contestant, ...]:
+    """The contestants of these keys, in the report's order; all for none."""
+    wanted = set(keys)
+    return tuple(contestant for contestant in CONTESTANTS if not wanted or contestant.key in wanted)
+
+
+def _end(process: subprocess.Popen[Any]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -1,0 +1,97 @@
+"""From measured runs to a page of Markdown. Pure: no clock, no broker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from statistics import median
+
+from benchmarks.results import Results, Run
+
+PEER = "quixstreams"
+BASE = "aiokafka-batches"
+GOAL = 0.3
+"""Of the bare aiokafka loop in batches: the least that the worker may reach."""
+HEAD = """\
+| contestant | turns/s, median (min to max) | of bare aiokafka in batches | of quixstreams | CPU µs a turn | bytes a turn |
+|---|---|---|---|---|---|"""
+NOTES = """\
+Each reads the turns under a group of its own, writes a changelog record and a verdict for every turn (idempotent
+producer, acks=all) and commits every 0.5 s (quixstreams: every 10,000 turns). All but quixstreams wait for the
+changelog record before they send the verdict. The bare loops decode and decide nothing and write filler of the worker's
+mean sizes; the worker's experts answer at once (`ConstantExpert`), and all else is as in production. A rate runs from
+the first verdict to the last record of either output, by the broker's clock, so start-up is not in it. CPU is that of
+the contestant's process, not of the broker. Ratios are taken within a round."""
+
+
+def render(results: Results, titles: dict[str, str]) -> str:
+    """The page; `titles` names the contestants to show, in order. Those without a run are left out."""
+    shown = {key: title for key, title in titles.items() if any(run.contestant == key for run in results.runs)}
+    lines = [
+        "# Turns per second of one process",
+        "",
+        *_where(results),
+        "",
+        HEAD,
+        *(_row(results.runs, key, title) for key, title in shown.items()),
+        "",
+        NOTES,
+        "",
+        *_goals(results.runs, shown),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _where(results: Results) -> list[str]:
+    loads, rounds = [run.load for run in results.runs], {run.round for run in results.runs}
+    versions = ", ".join(f"{name} {version}" for name, version in results.versions.items())
+    return [
+        f"`{results.command}` on {results.at}: {results.processor}, {results.cores} cores, shared with the broker and with",
+        f"whatever else ran (load average before a run {min(loads):.1f} to {max(loads):.1f}); {versions}.",
+        f"{results.turns:,} turns of {results.turn_bytes:.0f} bytes in {results.partitions} partitions,"
+        f" {len(rounds)} rounds; in a round one contestant after the other, the order turned by one each round.",
+    ]
+
+
+def ratios(runs: Sequence[Run], key: str, base: str) -> list[float]:
+    """The rate of `key` over that of `base`, for every round that has both."""
+    rates = {(run.contestant, run.round): run.turns_per_s for run in runs}
+    rounds = sorted({run.round for run in runs})
+    return [rates[key, r] / rates[base, r] for r in rounds if (key, r) in rates and (base, r) in rates]
+
+
+def _row(runs: Sequence[Run], key: str, title: str) -> str:
+    mine = [run for run in runs if run.contestant == key]
+    cells = [
+        title,
+        _spread((run.turns_per_s for run in mine), "{:,.0f}"),
+        _spread(ratios(runs, key, BASE), "{:.2f}") if key != BASE else "1",
+        _spread(ratios(runs, key, PEER), "{:.2f}") if key != PEER else "1",
+        f"{median(run.cpu_us for run in mine):.1f}",
+        f"{median(run.bytes_written for run in mine):.0f}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _spread(values: Iterable[float], form: str) -> str:
+    some = sorted(values)
+    if not some:
+        return "–"
+    low, middle, high = (form.format(value) for value in (some[0], median(some), some[-1]))
+    return middle if low == high else f"{middle} ({low} to {high})"
+
+
+def _goals(runs: Sequence[Run], titles: dict[str, str]) -> list[str]:
+    """Whether each worker reached the goals, in every round or only by its median."""
+    lines = []
+    for key in (key for key in titles if key.startswith("worker")):
+        for base, least, words in ((PEER, 1.0, "ahead of quixstreams"), (BASE, GOAL, f"{GOAL} of bare aiokafka")):
+            found = ratios(runs, key, base)
+            if found:
+                lines.append(f"- {titles[key].strip('*')}: {words}: {_judged(found, least)}.")
+    return lines
+
+
+def _judged(found: Sequence[float], least: float) -> str:
+    if min(found) >= least:
+        return "reached in every round"
+    return "reached by the median, not in every round" if median(found) >= least else "**not reached**"

@@ -1,0 +1,37 @@
+"""What was measured, as it is kept in JSON."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class Run(Struct, frozen=True):
+    """One contestant in one round. Bytes are keys and values, of changelog record and verdict together."""
+
+    contestant: str
+    round: int
+    turns: int
+    seconds: float
+    """From the first verdict in the log to the last record of either output, by the broker's clock."""
+    turns_per_s: float
+    cpu_us: float
+    """Processor time of the contestant's process for a turn, in microseconds, from its first verdict on."""
+    bytes_written: float
+    """For a turn."""
+    load: float
+    """The machine's load average over the minute before."""
+
+
+class Results(Struct, frozen=True):
+    """One benchmark: where, with what, and every run."""
+
+    at: str
+    command: str
+    processor: str
+    cores: int
+    versions: dict[str, str]
+    turns: int
+    turn_bytes: float
+    """Mean size of a turn's value."""
+    partitions: int
+    runs: tuple[Run, ...]
