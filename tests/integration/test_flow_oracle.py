@@ -82,7 +82,7 @@ def test_the_replay_of_the_topics_has_the_workers_moments_to_1e_9(flow: Flow, to
     assert (found.turns, found.letters) == (TURNS, 2)
     assert found.votes > TURNS / 2
     assert found.distance <= 1e-9
-    assert len({record.key for record in told.moments if record.key.endswith(b"/user")}) == 2
+    assert {record.key for record in told.moments} >= {b"default/user", b"strict/user"}
 
 
 Change = Callable[[Settings, Logs], Logs]
@@ -141,7 +141,15 @@ def with_moments_off_in_the_seventh_digit(settings: Settings, logs: Logs) -> Log
 
 def with_published_moments_that_are_old(settings: Settings, logs: Logs) -> Logs:
     newest = logs.moments[last(logs.moments, lambda record: record.key == b"default/user")]
-    stale = [r for r in logs.moments if (r.partition, r.key, r.value) != (newest.partition, newest.key, newest.value)]
+    said = projection.decode_part(newest.value or b"")[1]
+
+    def is_newest(record: Kept) -> bool:
+        """Also one that says the same as of another offset."""
+        return (record.partition, record.key) == (newest.partition, newest.key) and encode_moments(
+            projection.decode_part(record.value or b"")[1]
+        ) == encode_moments(said)
+
+    stale = [record for record in logs.moments if not is_newest(record)]
     return replace(logs, moments=stale)
 
 
