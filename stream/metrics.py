@@ -1,8 +1,35 @@
 """What the worker counts, in a registry that is handed in. Never an id or a text as a label."""
 
+from collections.abc import Iterable, Sequence
+
+import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.registry import Collector
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+
+class BatchHistogram(Collector):
+    """A histogram that takes a batch of values at once: prometheus_client's own costs 2 us a value, of 25 us a turn."""
+
+    def __init__(self, name: str, about: str, buckets: Sequence[float], registry: CollectorRegistry) -> None:
+        self._name, self._about = name, about
+        self._bounds = np.array(buckets)
+        self._counts = np.zeros(len(buckets) + 1, dtype=np.int64)
+        self._sum = 0.0
+        registry.register(self)
+
+    def observe_all(self, values: Sequence[float]) -> None:
+        """A value falls into the first bucket whose bound it does not exceed."""
+        places = np.searchsorted(self._bounds, values)
+        self._counts += np.bincount(places, minlength=len(self._counts))
+        self._sum += float(np.sum(values))
+
+    def collect(self) -> Iterable[HistogramMetricFamily]:
+        names = [*(f"{bound:g}" for bound in self._bounds), "+Inf"]
+        buckets = list(zip(names, np.cumsum(self._counts).tolist(), strict=True))
+        yield HistogramMetricFamily(self._name, self._about, buckets=buckets, sum_value=self._sum)
 
 
 class Metrics:
@@ -14,12 +41,8 @@ class Metrics:
         self.repeated = Counter(
             "aegis_turns_repeated", "Turns seen again, whose stored verdict was published again.", registry=r
         )
-        self.latency = Histogram(
-            "aegis_latency_seconds",
-            "From the broker's timestamp of a turn to its decision.",
-            buckets=SECONDS,
-            registry=r,
-        )
+        about = "From the broker's timestamp of a turn to its decision."
+        self.latency = BatchHistogram("aegis_latency_seconds", about, SECONDS, r)
         self.batch = Histogram(
             "aegis_batch_seconds", "From the first byte read of a batch to its forecasts.", buckets=SECONDS, registry=r
         )

@@ -183,12 +183,15 @@ class Scorer:
         await asyncio.gather(*(self._send_early_again(reading) for reading in readings if reading.part.partition.early))
 
     def _verdicts(self, reading: Reading) -> list[Outgoing]:
-        records = []
+        topic, records, latencies, mix = self._names.turns, [], [], [0, 0, 0]
         for turn, pending in reading.known:
             assert isinstance(pending, state.Pending)
-            self._metrics.verdicts.labels(CLASSES[pending.label]).inc()
-            self._metrics.latency.observe(pending.latency_ms / 1000)
-            records.append(Outgoing(turn.conversation_id.encode(), encode(verdict(turn, pending, self._names.turns))))
+            mix[pending.label] += 1
+            latencies.append(pending.latency_ms / 1000)
+            records.append(Outgoing(turn.conversation_id.encode(), encode(verdict(turn, pending, topic))))
+        self._metrics.latency.observe_all(latencies)
+        for name, count in zip(CLASSES, mix, strict=True):
+            self._metrics.verdicts.labels(name).inc(count)
         return records
 
     async def _send_early_again(self, reading: Reading) -> None:
