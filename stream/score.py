@@ -105,9 +105,12 @@ class Scorer:
         self._metrics.batch.observe(seconds)
         pending = iter(decided[row] for row in range(len(arrivals)))
         writes: list[asyncio.Future[Any]] = []
+        new: dict[tuple[int, bytes], state.Pending] = {}  # of all slices: a turn can come again in the partition's next
         for reading in readings:
+            number = reading.part.partition.number
             records = {key: next(pending) for key in reading.fresh}
-            reading.known = [(turn, records[p] if isinstance(p, bytes) else p) for turn, p in reading.known]
+            new.update(((number, key), record) for key, record in records.items())
+            reading.known = [(turn, new[number, p] if isinstance(p, bytes) else p) for turn, p in reading.known]
             if records:
                 writes.append(
                     reading.part.partition.write({key: state.encode(record) for key, record in records.items()})
