@@ -60,8 +60,8 @@ class Slot:
     def said(self) -> str:
         """Why it ended, by its own account."""
         ended = self.worker.events("worker_ended")
-        last = self.worker.text().strip().splitlines()[-1:]
-        return str(ended[-1]["reason"]) if ended else "".join(last)[:300]
+        plain = [line for line in self.worker.text().splitlines() if not line.startswith("{")]
+        return str(ended[-1]["reason"]) if ended else "".join(plain[-1:])[:300]
 
     def _assignments(self) -> int:
         return sum(bool(event["partitions"]) for event in self.worker.events("worker_ready"))

@@ -29,6 +29,7 @@ async def test_a_turn_sent_twice_in_two_fetches_that_are_scored_together_is_deci
     intake, part = world.intakes[world.names.turns], world.partition
     fetches: list[list[Any]] = [[read] for read in world.logs[world.names.turns]]
     slices = [Slice(part, part.generation, intake, fetch) for fetch in fetches]
+    intake.taken(1)
 
     end = await world.scorer.begin(slices)
     world.tasks.append((asyncio.ensure_future(end()), slices))
