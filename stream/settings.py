@@ -7,6 +7,7 @@ A setting `label_horizon` is the variable `AEGIS_LABEL_HORIZON`. Durations are s
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import re
 from collections.abc import Iterable
@@ -143,6 +144,15 @@ class Settings(BaseSettings):
             field = re.search(r'field "(\w+)"', str(error))
             name = f"{PREFIX}{field[1].upper()}" if field else "a setting"
             raise SettingsError(f"{name} is not valid JSON: {error.__cause__}") from error
+
+    def environment(self) -> dict[str, str]:
+        """This process's environment, changed so that `load` gives these settings: for a child process."""
+        changed = self.model_dump(mode="json", exclude_defaults=True)
+        values = {name: value if isinstance(value, str) else json.dumps(value) for name, value in changed.items()}
+        if self.experts is not None:
+            values["experts"] = ",".join(self.experts)
+        kept = {name: value for name, value in os.environ.items() if not name.upper().startswith(PREFIX)}
+        return {**kept, **{PREFIX + name.upper(): value for name, value in values.items()}}
 
 
 def refuse_unknown(environ: Iterable[str], fields: Iterable[str]) -> None:

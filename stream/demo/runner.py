@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -54,8 +54,17 @@ class Seen:
         )
 
 
-async def run(screen: Screen, seconds: float, report: Path) -> bool:
-    """Run the demonstration of `seconds` seconds and write its page. False when something that must come did not."""
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: did all that must come back come back, what happened (what, figure), and where to look next."""
+
+    complete: bool
+    facts: list[tuple[str, str]]
+    where_next: list[tuple[str, str]]
+
+
+async def run(screen: Screen, seconds: float, report: Path) -> Outcome:
+    """Run the demonstration of `seconds` seconds and write its page."""
     events = script(load(), SEED, seconds)
     seen = Seen(
         {event.turn["turn_id"] for event in events if isinstance(event, TurnEvent)},
@@ -72,8 +81,7 @@ async def run(screen: Screen, seconds: float, report: Path) -> bool:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
     page = await asyncio.to_thread(_write_report, report, settings, events, seen, started)
-    screen.summary(_summary(seen), _where_next(settings, page))
-    return seen.complete and not seen.different
+    return Outcome(seen.complete and not seen.different, _summary(seen), _where_next(settings, page))
 
 
 async def _publish(settings: Settings, events: Sequence[Event], start: datetime, screen: Screen, seen: Seen) -> None:
@@ -85,11 +93,18 @@ async def _publish(settings: Settings, events: Sequence[Event], start: datetime,
             record = stamp(event, start)
             topic = names.turns if isinstance(event, TurnEvent) else names.labels
             await producer.send(topic, json.dumps(record).encode(), key=record["conversation_id"].encode())
-            if isinstance(event, LabelEvent):
-                seen.labels[event.kind] += 1
-                screen.label(event.kind, record)
+            _show(event, record, screen, seen)
+            screen.progress((number + 1) / len(events))
             if number in bad:
                 await producer.send(names.turns, bad[number])
+
+
+def _show(event: Event, record: dict[str, Any], screen: Screen, seen: Seen) -> None:
+    if isinstance(event, TurnEvent):
+        screen.turn(record)
+    else:
+        seen.labels[event.kind] += 1
+        screen.label(event.kind, record)
 
 
 async def _rest(seen: Seen, watching: "asyncio.Task[None]") -> None:
@@ -184,7 +199,6 @@ def _write_report(page: Path, settings: Settings, events: Sequence[Event], seen:
 
 
 def _summary(seen: Seen) -> list[tuple[str, str]]:
-    """What happened, as (what, figure)."""
     latencies = sorted(verdict["latency_ms"] for verdict in seen.verdicts.values())
     middle = f"{latencies[len(latencies) // 2]} ms" if latencies else "none"
     slowest = f"{latencies[int(len(latencies) * 0.99)]} ms" if latencies else "none"
@@ -197,20 +211,11 @@ def _summary(seen: Seen) -> list[tuple[str, str]]:
         ("labels sent", _counts(seen.labels)),
         ("labelled turns learned", f"{seen.learned} of {len(seen.labelled)}, each once"),
         ("dead letters", _counts(seen.letters)),
-        *((f"weights of {context}", _standing(seen.weights[context])) for context in sorted(seen.weights)),
     ]
 
 
 def _counts(counts: Counter[str]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.most_common()) or "none"
-
-
-def _standing(weights: dict[str, Any]) -> str:
-    experts: Iterable[dict[str, Any]] = weights["experts"]
-    shares = ", ".join(f"{expert['id']} {expert['weight']:.2f}" for expert in experts)
-    worst = max(expert["regret"] for expert in experts)
-    bound = "no bound" if weights["bound"] is None else f"at most {weights['bound']:.2f}"
-    return f"{shares}; regret {worst:.2f} ({bound}) after {weights['rounds']} labels, {weights['policy']}"
 
 
 def _where_next(settings: Settings, page: Path) -> list[tuple[str, str]]:

@@ -1,8 +1,7 @@
-"""What the demonstration needs around it: a broker, topics of its own, and a worker process; all of it put away at the end."""
+"""What the demonstration needs around it: a broker, topics of its own, a worker; all of it put away at the end."""
 
 import asyncio
 import contextlib
-import json
 import os
 import sys
 import time
@@ -16,7 +15,7 @@ from stream.errors import StreamError
 from stream.settings import PREFIX, Settings
 
 FOLDER = Path(".aegis/demo")
-LAST_RUN = "run.json"
+LAST_RUN = "last-run"
 WORKER_LOG = "worker.log"
 READY_SECONDS = 90.0
 """For the worker to load its experts and join: about 6 s on two idle cores."""
@@ -60,16 +59,25 @@ async def _broker(note: Note) -> AsyncIterator[str]:
 
 async def _topics(bootstrap: str, note: Note) -> Settings:
     """Topics that no run had before: the group's offsets of an earlier one would not fit them. The last run's go."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    record = FOLDER / LAST_RUN
-    with contextlib.suppress(FileNotFoundError, ValueError, TypeError):
-        await topics_admin.delete(_settings(bootstrap, json.loads(record.read_text())["name"]))
+    if last := _last_run():
+        await topics_admin.delete(_settings(bootstrap, last))
     name = f"demo-{int(time.time())}"
-    record.write_text(json.dumps({"name": name}))
+    _remember_run(name)
     settings = _settings(bootstrap, name)
     await topics_admin.create(settings)
     note(f"topics made: {settings.topic_prefix}turns.v1 and the others of the contract")
     return settings
+
+
+def _last_run() -> str | None:
+    with contextlib.suppress(FileNotFoundError):
+        return (FOLDER / LAST_RUN).read_text().strip() or None
+    return None
+
+
+def _remember_run(name: str) -> None:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    (FOLDER / LAST_RUN).write_text(name)
 
 
 def _settings(bootstrap: str, name: str) -> Settings:
@@ -104,12 +112,16 @@ async def _worker(settings: Settings, note: Note) -> AsyncIterator[None]:
 
 async def _await_ready(process: asyncio.subprocess.Process, log: Path) -> None:
     end = time.monotonic() + READY_SECONDS
-    while not any('"worker_ready"' in line for line in log.read_text(errors="replace").splitlines()):
+    while not any('"worker_ready"' in line for line in _lines(log)):
         if process.returncode is not None or time.monotonic() > end:
-            said = log.read_text(errors="replace").strip().splitlines() or ["nothing was logged"]
+            said = _lines(log) or ["nothing was logged"]
             state = "ended" if process.returncode is not None else f"was not ready after {READY_SECONDS:g} s"
             raise DemoError(f"the worker {state}: {said[-1]} (all of it: {log})")
         await asyncio.sleep(0.1)
+
+
+def _lines(log: Path) -> list[str]:
+    return log.read_text(errors="replace").strip().splitlines()
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
