@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 LOCKS  := deploy/requirements
 COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml
 
-.PHONY: setup setup-test setup-train lock demo test lint bench-stream chaos clean
+.PHONY: setup setup-test setup-train lock demo test lint contracts bench-stream chaos clean
 
 setup: $(VENV)/.runtime
 setup-test: $(VENV)/.test
@@ -41,10 +41,18 @@ test: setup-test
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest
 
+# Everything for the first look: environment, packages, Kafka's jars, then broker, worker, conversations and labels.
+demo: setup
+	@$(BIN)/aegis demo
+
 lint: setup-test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+# After a change to stream/records.py.
+contracts: setup
+	$(BIN)/python -m stream.asyncapi
 
 # Also the embedded broker's data; the virtual environment stays.
 clean:
