@@ -28,8 +28,8 @@ TABLE_ROWS = 12  # a chart's table shows this many of its rounds
 class WeightsPoint:
     """What the ensemble believed of a context at one moment. Maps are by expert id (`name@version`).
 
-    `at` is in seconds since the start; `rounds` counts labelled turns; `loss`, `ensemble_loss`, `regret` and `bound` are
-    sums over those rounds. `policy` is the tenant's way to read labels; `alarm` says that regret exceeded its bound.
+    `at`: seconds since the start; `rounds`: labelled turns so far; `loss`, `ensemble_loss`, `regret` and `bound`
+    are sums over those rounds. `policy`: how the tenant reads labels; `alarm`: regret exceeded its bound.
     """
 
     context: str
@@ -46,7 +46,7 @@ class WeightsPoint:
 
 @dataclass(frozen=True, slots=True)
 class ReportData:
-    """A finished run. Every list may be empty and every number not finite: the page then shows gaps.
+    """A finished run. Lists may be empty and numbers not finite: the page then shows gaps.
 
     `points`: in order of time, contexts mixed. `judged`: the published score of a turn and the class people gave it.
     `verdicts`: context to class to count. `labels`: kind (late, early, twice, corrected) to count. `dead_letters`:
@@ -179,7 +179,7 @@ def _loss_tile(last: Sequence[WeightsPoint]) -> tuple[str, str, str, str]:
 
 
 def _regret_tile(last: Sequence[WeightsPoint]) -> tuple[str, str, str, str]:
-    shares = [(worst_regret(point) / point.bound, point) for point in last if point.bound > 0]
+    shares = [(worst_regret(point) / point.bound, point) for point in last if 0 < point.bound < math.inf]
     known = [(share, point) for share, point in shares if math.isfinite(share)]
     if not known:
         return "Regret, of its bound", "–", "nothing learned yet", ""
