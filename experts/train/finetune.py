@@ -19,6 +19,7 @@ import click
 import numpy as np
 import numpy.typing as npt
 import torch
+import transformers
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import BertModel
@@ -80,6 +81,7 @@ def new_classifier() -> Classifier:
 
     Its word embeddings, half of the parameters, are frozen: a few steps on a few words would only move some of them.
     """
+    transformers.logging.set_verbosity_error()  # it warns at length of the pooler, which is left out on purpose
     bert = BertModel.from_pretrained(backbone_folder(), add_pooling_layer=False, attn_implementation="sdpa")
     bert.embeddings.word_embeddings.weight.requires_grad_(False)
     return Classifier(bert)
