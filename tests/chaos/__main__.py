@@ -48,7 +48,8 @@ def main(
     On the broker that AEGIS_TEST_BROKER names, else on an embedded one in a temporary folder. The logs, the state and
     the topics of a run that found a problem are kept.
 
-    \b Example:
+    \b
+    Example:
       PYTHONPATH=tests python -m chaos --scenario storm --seed 7 --runs 1 --store memory
     """
     evidence = Path(tempfile.mkdtemp(prefix="aegis-chaos-"))
