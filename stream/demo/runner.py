@@ -171,7 +171,7 @@ def _number(value: float | None) -> float:
 
 def _write_report(page: Path, settings: Settings, events: Sequence[Event], seen: Seen, started: datetime) -> Path:
     sent = {event.turn["turn_id"]: event.at for event in events if isinstance(event, TurnEvent)}
-    last = {event.label["turn_id"]: event for event in events if isinstance(event, LabelEvent)}
+    labels = [event for event in events if isinstance(event, LabelEvent)]
     truth = {turn["turn_id"]: turn["label"] for conversation in load() for turn in conversation["turns"]}
     verdicts: dict[str, Counter[str]] = {}
     for verdict in seen.verdicts.values():
@@ -185,12 +185,12 @@ def _write_report(page: Path, settings: Settings, events: Sequence[Event], seen:
         judged=[
             (verdict["score"], truth[turn_id])
             for turn_id, verdict in seen.verdicts.items()
-            if turn_id in last and verdict["score"] is not None
+            if turn_id in seen.labelled and verdict["score"] is not None
         ],
         verdicts=verdicts,
         labels=seen.labels,
         dead_letters=seen.letters,
-        delays=[max(0.0, event.at - sent[turn_id]) for turn_id, event in last.items()],
+        delays=[max(0.0, event.at - sent[event.label["turn_id"]]) for event in labels],
         latencies=[verdict["latency_ms"] for verdict in seen.verdicts.values()],
         where_next=_where_next(settings, page),
     )
