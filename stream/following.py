@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from typing import Any
+from contextlib import aclosing
+from typing import Any, cast
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -14,6 +15,8 @@ from stream.reading import read_until, reader
 from stream.settings import Settings
 
 POLL_MS = 500
+
+Found = AsyncGenerator[tuple[int, list[Any]], None]
 
 
 async def existing(settings: Settings, topic: str) -> AsyncGenerator[list[Any], None]:
@@ -26,8 +29,10 @@ async def existing(settings: Settings, topic: str) -> AsyncGenerator[list[Any], 
         async with reader(settings.broker, settings.app_id) as consumer:
             starts, ends = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
         spans = {tp.partition: (starts[tp], ends[tp]) for tp in tps}
-        async for _, records in read_until(settings.broker, settings.app_id, topic, spans, settings.write_timeout):
-            yield records
+        found = read_until(settings.broker, settings.app_id, topic, spans, settings.write_timeout)
+        async with aclosing(cast(Found, found)) as reading:
+            async for _, records in reading:
+                yield records
     except (KafkaError, TimeoutError) as error:
         raise _silent(settings, error) from error
 

@@ -26,7 +26,7 @@ async def seek(settings: Settings, to: Place, every: bool = False) -> list[str]:
     topic is missing, when the group has members (a worker runs) and when no broker answers.
     """
     async with connected(settings) as admin:
-        await _refuse_members(admin, settings.app_id)
+        await _refuse_members(admin, settings)
         tps = await _inputs(admin, settings)
         committed = {tp: at.offset for tp, at in (await admin.list_consumer_group_offsets(settings.app_id)).items()}
         consumer = AIOKafkaConsumer(
@@ -45,13 +45,17 @@ async def seek(settings: Settings, to: Place, every: bool = False) -> list[str]:
     return [f"{tp.topic}[{tp.partition}]: {_shown(committed.get(tp, -1))} -> {targets[tp]}" for tp in sorted(targets)]
 
 
-async def _refuse_members(admin: AIOKafkaAdminClient, group: str) -> None:
+async def _refuse_members(admin: AIOKafkaAdminClient, settings: Settings) -> None:
+    group, timeout = settings.app_id, f"{settings.session_timeout:g} s"
     (response,) = await admin.describe_consumer_groups([group])
     code, _, state, _, _, members = response.groups[0][:6]
     if code:
         raise for_code(code)(group)
     if members:
-        raise TopicsError(f"group {group} has {len(members)} members ({state}): stop its workers, then seek again")
+        raise TopicsError(
+            f"group {group} has {len(members)} members ({state}): stop its workers, then seek again"
+            f" (one that ended by itself counts for {timeout} more)"
+        )
 
 
 async def _inputs(admin: AIOKafkaAdminClient, settings: Settings) -> list[TopicPartition]:
