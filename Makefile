@@ -54,6 +54,10 @@ lint: setup-test
 contracts: setup
 	$(BIN)/python -m stream.asyncapi
 
+# Minutes, not a test: the worker beside other clients of Kafka; on AEGIS_BROKER if it is set, else a broker of its own.
+bench-stream: setup-test
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.run --output deploy/benchmarks/bench-stream
+
 # Also the embedded broker's data; the virtual environment stays.
 clean:
 	@if $(BIN)/aegis broker status >/dev/null 2>&1; then $(BIN)/aegis broker stop; fi

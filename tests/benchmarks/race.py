@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cluster import Appended, Cluster, Offsets
-from benchmarks.contestants.quix import changelog_topic
 from benchmarks.plan import Plan, Sizes
 from benchmarks.results import Run
 
@@ -20,6 +19,7 @@ POLL_SECONDS = 0.25
 DEADLINE_SECONDS = 300.0
 """For all turns of one run: ten times what the slowest contestant needs."""
 STOP_SECONDS = 30.0
+QUIX = "changelog__"
 TESTS = Path(__file__).resolve().parents[1]
 
 
@@ -71,7 +71,7 @@ class Race:
         load = os.getloadavg()[0]
         cpu_us = self._watch(contestant, plan, outputs[1], before[outputs[1]])
         changelog, verdicts = (self._read(plan, topic, before[topic]) for topic in outputs)
-        self._cluster.delete([f"{plan.app_id}-", plan.changelog, plan.verdicts, f"changelog__{plan.group}-"])
+        self._cluster.delete([f"{plan.app_id}-", plan.changelog, plan.verdicts, f"{QUIX}{plan.group}-"])
         _refuse_unequal(contestant, self._turns, changelog, verdicts)
         return _measured(contestant.key, number, changelog, verdicts, cpu_us, load), _sizes(changelog, verdicts)
 
@@ -118,8 +118,9 @@ def _outputs(contestant: Contestant, plan: Plan) -> tuple[str, str]:
     """Changelog and verdicts."""
     if contestant.module == "worker":
         return f"{plan.app_id}-state-changelog", f"{plan.prefix}verdicts.v1"
-    changelog = changelog_topic(plan.turns, plan.group) if contestant.module == "quix" else plan.changelog
-    return changelog, plan.verdicts
+    # quixstreams names the changelog of its default store itself.
+    quix = f"{QUIX}{plan.group}--{plan.turns}--default"
+    return quix if contestant.module == "quix" else plan.changelog, plan.verdicts
 
 
 def _refuse_unequal(contestant: Contestant, turns: int, changelog: Appended, verdicts: Appended) -> None:

@@ -12,7 +12,7 @@ BASE = "aiokafka-batches"
 GOAL = 0.3
 """Of the bare aiokafka loop in batches: the least that the worker may reach."""
 HEAD = """\
-| contestant | turns/s, median (min to max) | of bare aiokafka in batches | of quixstreams | CPU µs a turn | bytes a turn |
+| contestant | turns/s, median (min to max) | of aiokafka in batches | of quixstreams | CPU µs a turn | bytes a turn |
 |---|---|---|---|---|---|"""
 NOTES = """\
 Each reads the turns under a group of its own, writes a changelog record and a verdict for every turn (idempotent
@@ -45,8 +45,8 @@ def _where(results: Results) -> list[str]:
     loads, rounds = [run.load for run in results.runs], {run.round for run in results.runs}
     versions = ", ".join(f"{name} {version}" for name, version in results.versions.items())
     return [
-        f"`{results.command}` on {results.at}: {results.processor}, {results.cores} cores, shared with the broker and with",
-        f"whatever else ran (load average before a run {min(loads):.1f} to {max(loads):.1f}); {versions}.",
+        f"`{results.command}` on {results.at}: {results.processor}, {results.cores} cores, shared with the broker",
+        f"and whatever else ran (load average before a run {min(loads):.1f} to {max(loads):.1f}); {versions}.",
         f"{results.turns:,} turns of {results.turn_bytes:.0f} bytes in {results.partitions} partitions,"
         f" {len(rounds)} rounds; in a round one contestant after the other, the order turned by one each round.",
     ]

@@ -19,7 +19,7 @@ import msgspec
 from benchmarks.cluster import Cluster
 from benchmarks.contestants.worker import settings
 from benchmarks.plan import Plan, Sizes
-from benchmarks.race import CONTESTANTS, Contestant, Race, RaceError, chosen
+from benchmarks.race import CONTESTANTS, QUIX, Contestant, Race, RaceError, chosen
 from benchmarks.report import render
 from benchmarks.results import Results, Run
 from benchmarks.turns import turns
@@ -78,7 +78,7 @@ class Arena:
         self.cluster.stamp((names.changelog, names.verdicts))
 
     def close(self) -> None:
-        self.cluster.delete([self._unique])
+        self.cluster.delete([self._unique, f"{QUIX}{self._unique}"])
 
 
 @click.command()

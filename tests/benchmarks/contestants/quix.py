@@ -24,11 +24,6 @@ class TurnId(msgspec.Struct):
     conversation_id: str
 
 
-def changelog_topic(turns: str, group: str) -> str:
-    """The name that quixstreams gives the changelog of its default store."""
-    return f"changelog__{group}--{turns}--default"
-
-
 def main(plan: Plan) -> None:
     """Work until the process is ended."""
     application = Application(
