@@ -211,4 +211,5 @@ class Scorer:
 
 
 def _passage(turn: Turn) -> Passage:
-    return Passage(turn.role, turn.text, tuple((u.role, u.text) for u in turn.history))
+    history = tuple([(u.role, u.text) for u in turn.history]) if turn.history else ()
+    return Passage(turn.role, turn.text, history)

@@ -2,10 +2,10 @@
 Pure."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from struct import Struct
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +21,7 @@ SCORE_DIGITS = 9
 long."""
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(NamedTuple):
     """A turn as it came: where it stands, when the broker had it (ms since 1970), and the digest of its text."""
 
     turn: Turn
@@ -75,33 +74,31 @@ def _rows(array: npt.NDArray[np.generic], dtype: str) -> list[bytes]:
 
 def verdict(turn: Turn, pending: Pending, topic: str) -> Verdict:
     """A pure function of a turn and its pending record: published again, it is the same bit for bit."""
-    names, k = _names(pending.experts), len(pending.experts)
-    numbers = _floats(k)
+    names, floats, weights = _panel(pending.experts, pending.weights)
     opinions = tuple(
-        Opinion(
-            name,
-            version,
-            round(score, SCORE_DIGITS) if code == OK else None,
-            round(weight, SCORE_DIGITS),
-            STATUS_NAMES[code],
-        )
-        for (name, version), score, weight, code in zip(
-            names, numbers.unpack(pending.scores), numbers.unpack(pending.weights), pending.status, strict=True
-        )
+        [
+            Opinion(name, version, round(score, SCORE_DIGITS) if code == OK else None, weight, STATUS_NAMES[code])
+            for (name, version), score, weight, code in zip(
+                names, floats.unpack(pending.scores), weights, pending.status, strict=True
+            )
+        ]
     )
     return Verdict(
         turn.turn_id, turn.conversation_id, turn.tenant, turn.role,
         CLASSES[pending.label], pending.published, pending.policy, pending.categories, opinions,
         pending.context, pending.rounds, Source(topic, pending.partition, pending.offset),
-        datetime.fromtimestamp(pending.scored_at_ms / 1000, UTC), pending.latency_ms, turn.metadata,
+        _instant(pending.scored_at_ms), pending.latency_ms, turn.metadata,
     )  # fmt: skip
 
 
-@lru_cache(maxsize=64)
-def _names(experts: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    return tuple((name, version) for name, _, version in (expert.rpartition("@") for expert in experts))
+@lru_cache(maxsize=256)
+def _panel(experts: tuple[str, ...], weights: bytes) -> tuple[tuple[tuple[str, str], ...], Struct, tuple[float, ...]]:
+    """Names and versions, how to read the scores, and the weights: the same for many turns in a row."""
+    names = tuple((name, version) for name, _, version in (expert.rpartition("@") for expert in experts))
+    floats = Struct(f"<{len(experts)}f")
+    return names, floats, tuple(round(weight, SCORE_DIGITS) for weight in floats.unpack(weights))
 
 
-@lru_cache(maxsize=64)
-def _floats(count: int) -> Struct:
-    return Struct(f"<{count}f")
+@lru_cache(maxsize=256)
+def _instant(at_ms: int) -> datetime:
+    return datetime.fromtimestamp(at_ms / 1000, UTC)
