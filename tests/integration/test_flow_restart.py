@@ -13,13 +13,13 @@ from click.testing import CliRunner
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from stream import state
+from stream import projection, state
 from stream.__main__ import cli
 from stream.errors import OffsetsMissingError, TopicsError
 from stream.settings import PREFIX, Settings
 from stream.topics import TopicNames
 from support.flow import Flow, label, made, turn
-from support.kafka import end_offsets
+from support.kafka import consume_until, end_offsets, eventually
 from support.oracle import read_logs, until_sound
 from support.worker_process import WorkerProcess, environment
 
@@ -28,7 +28,8 @@ TURNS = 40
 
 @pytest.fixture
 def settings(broker: str, tmp_path: Path) -> Iterator[Settings]:
-    with made(broker, tmp_path, partitions=2) as settings:
+    # The shortest that a broker allows unless it is told to: so long a worker that ended by itself counts as a member.
+    with made(broker, tmp_path, partitions=2, session_timeout=6.0, heartbeat=2.0) as settings:
         yield settings
 
 
@@ -109,8 +110,10 @@ def test_absent_and_impossible_offsets_are_refused_until_somebody_chooses_where_
     (deleted,) = admin.delete_consumer_groups([settings.app_id]).values()
     deleted.result(30)
     refuses(worker, "no committed offset, but its state is not empty")
-    commit(settings, 1_000_000)
+    await_empty_group(admin, settings.app_id)
+    commit(admin, settings, 1_000_000)
     refuses(worker, "committed offset 1000000, but ends at")
+    await_empty_group(admin, settings.app_id)
     aegis(settings, "topics", "seek", "--to", "latest")
     with worker:
         asyncio.run(go_on(settings, worker.ready()))
@@ -124,13 +127,22 @@ def refuses(worker: WorkerProcess, why: str) -> None:
     assert "aegis topics seek --to earliest|latest" in ended["reason"]
 
 
-def commit(settings: Settings, offset: int) -> None:
+def await_empty_group(admin: Any, group: str) -> None:
+    """Returns when the broker has missed the heartbeats of a worker that ended without leaving."""
+
+    def is_empty() -> bool:
+        (described,) = admin.describe_consumer_groups([group]).values()
+        return not described.result(30).members
+
+    eventually(is_empty, awaited="the group without members")
+
+
+def commit(admin: Any, settings: Settings, offset: int) -> None:
     """Commits an offset for every input partition in the workers' group, which must be empty."""
     topics = (TopicNames.of(settings).turns, TopicNames.of(settings).labels)
     offsets = [TopicPartition(topic, n, offset) for topic in topics for n in range(settings.partitions)]
-    admin = AdminClient({"bootstrap.servers": settings.broker})
     (altered,) = admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(settings.app_id, offsets)]).values()
-    altered.result(30)
+    assert not [tp.error for tp in altered.result(30).topic_partitions if tp.error]
 
 
 def test_topics_that_are_not_the_contracts_are_refused_and_labels_find_their_turns_after_partitions_are_raised(
@@ -138,6 +150,7 @@ def test_topics_that_are_not_the_contracts_are_refused_and_labels_find_their_tur
 ) -> None:
     with worker_of(settings, tmp_path) as worker:
         asyncio.run(fill(settings, worker.ready()))
+        asyncio.run(consume_until(settings.broker, TopicNames.of(settings).moments, knows_the_count))
     raised = settings.model_copy(update={"partitions": 5})
     worker = worker_of(raised, tmp_path)
     assert worker.start().wait() == TopicsError.exit_code
@@ -146,6 +159,11 @@ def test_topics_that_are_not_the_contracts_are_refused_and_labels_find_their_tur
     aegis(raised, "topics", "create")
     with worker:
         asyncio.run(label_old_turns(raised, worker.ready()))
+
+
+def knows_the_count(records: list[Any]) -> bool:
+    """Whether the number of partitions has been recorded, by which old turns are found later."""
+    return any(record.key == projection.COUNTS_KEY for record in records)
 
 
 async def label_old_turns(settings: Settings, worker: WorkerProcess) -> None:
