@@ -121,6 +121,7 @@ def test_topics_that_are_not_there_are_one_line(settings: Settings) -> None:
     assert result.exit_code == TopicsError.exit_code
 
 
+@pytest.mark.slow
 def test_a_worker_that_refuses_for_missing_offsets_runs_again_after_the_command_it_names(
     topics: Settings, tmp_path: Path
 ) -> None:
