@@ -14,9 +14,10 @@ from stream.settings import Settings
 from stream.topics import TopicNames
 
 
-@dataclass
+@dataclass(repr=False)
 class Logs:
-    """aiokafka's records of each topic, in offset order within a partition."""
+    """aiokafka's records of each topic, in offset order within a partition. Not shown by a failing test: they may hold
+    people's texts."""
 
     turns: list[Any] = field(default_factory=list)
     labels: list[Any] = field(default_factory=list)
