@@ -8,6 +8,7 @@ from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 Scores = npt.NDArray[np.float32]
 Statuses = npt.NDArray[np.uint8]
@@ -19,8 +20,7 @@ ABSTAINED: Final = 3
 STATUS_NAMES: Final = ("ok", "timeout", "error", "abstained")
 
 
-@dataclass(frozen=True, slots=True)
-class Passage:
+class Passage(Struct, frozen=True, gc=False):
     """What an expert reads of one turn: who speaks, the text, and the turns before it as (role, text), oldest first."""
 
     role: str

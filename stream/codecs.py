@@ -20,6 +20,12 @@ SCHEMA_REASONS = (
 )
 
 
+MAX_METADATA_BYTES = 16_384
+"""Of a turn's metadata, which its verdict repeats: six times as long when escaped, it must still fit into a message."""
+MAX_LABEL_BYTES = 65_536
+"""Of a label and its key, which are kept and forwarded as they came: they must fit into a message with our headers."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rejected:
     """A message that cannot be used. `reason` is one of a closed set (it is a metric label); `detail` is one line and
@@ -32,16 +38,22 @@ class Rejected:
 def decode_turn(value: bytes | None, max_text_bytes: int) -> Turn | Rejected:
     """Decode a record of `turns.v1`; `max_text_bytes` bounds the text together with its history, in UTF-8 bytes."""
     turn = _decode(_turns, value)
-    if isinstance(turn, Turn) and value is not None and len(value) > max_text_bytes:
+    if isinstance(turn, Turn) and value is not None and len(value) > min(max_text_bytes, MAX_METADATA_BYTES):
         size = len(turn.text.encode()) + sum(len(u.text.encode()) for u in turn.history)
         if size > max_text_bytes:
             remedy = "raise AEGIS_MAX_TEXT_BYTES or send less"
             return Rejected("text_too_large", f"text and history are {size} bytes, over {max_text_bytes}: {remedy}")
+        carried = sum(len(k.encode()) + len(v.encode()) for k, v in turn.metadata.items())
+        if carried > MAX_METADATA_BYTES:
+            return Rejected("metadata_too_large", f"metadata is {carried} bytes, over {MAX_METADATA_BYTES}: send less")
     return turn
 
 
-def decode_label(value: bytes | None) -> Label | Rejected:
+def decode_label(value: bytes | None, key: bytes | None = None) -> Label | Rejected:
     """Decode a record of `labels.v1`."""
+    size = len(value or b"") + len(key or b"")
+    if size > MAX_LABEL_BYTES:
+        return Rejected("label_too_large", f"label and key are {size} bytes, over {MAX_LABEL_BYTES}: send less")
     return _decode(_labels, value)
 
 
@@ -58,7 +70,7 @@ def _decode(decoder: "msgspec.json.Decoder[_Record]", value: bytes | None) -> _R
     except msgspec.ValidationError as error:
         return _explain(str(error))
     except msgspec.DecodeError as error:
-        return Rejected("not_json", f"not JSON: {error}") if _is_utf8(value) else Rejected("not_utf8", "not UTF-8")
+        return Rejected("not_json", str(error)) if _is_utf8(value) else Rejected("not_utf8", "not UTF-8")
     except UnicodeDecodeError:
         return Rejected("not_utf8", "not UTF-8")
     except RecursionError:

@@ -10,7 +10,8 @@ StreamError
 ├── FencedError            6   another worker owns the partition now
 ├── WriteError             7   the broker did not acknowledge a record in time
 ├── StalledError           8   records wait and none has moved for `stall_timeout`
-└── PipelineError          9   a bug: an agent's pipeline raised
+├── PipelineError          9   a bug: an agent's pipeline raised
+└── (10: an expert's files, `experts.errors`; 11: `ensemble.errors`; both at start)
 ```
 A worker never repairs itself in place: it ends with one line and starts again from its changelog."""
 

@@ -97,7 +97,7 @@ class Learner:
     def _learn(self, part: Slice) -> Effects:
         effects, lesson = Effects(), Lesson(part.partition)
         for record in part.records:
-            label = decode_label(record.value)
+            label = decode_label(record.value, record.key)
             if isinstance(label, Rejected):
                 effects.letters.append((record, label))
                 outcome = "rejected"

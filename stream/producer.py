@@ -19,6 +19,7 @@ from aiokafka.client import ConnectionGroup, CoordinationType
 from aiokafka.errors import ConcurrentTransactions, KafkaError, for_code
 from aiokafka.producer.transaction_manager import TransactionManager
 from aiokafka.protocol.transaction import InitProducerIdRequest
+from msgspec import Struct
 
 from stream.errors import FencedError, WriteError
 
@@ -32,12 +33,12 @@ _UNBEGUN_TRANSACTION_MS = 60_000
 """InitProducerId wants a transaction time-out; no transaction is ever open, so it never runs."""
 
 
-class Outgoing(NamedTuple):
+class Outgoing(Struct, frozen=True, gc=False):
     """A record to be written. `timestamp` in ms since 1970, None for now."""
 
     key: bytes | None
     value: bytes | None
-    headers: list[tuple[str, bytes]] = []  # noqa: RUF012  # a tuple's default; aiokafka wants a list, and none of us appends
+    headers: list[tuple[str, bytes]] = []
     timestamp: int | None = None
 
 
@@ -175,11 +176,11 @@ class Producer:
     def _build(self, records: Sequence[Outgoing]) -> list[tuple[Any, int]]:
         builder = self._aio.create_batch()
         built, count = [], 0
-        for key, value, headers, timestamp in records:
-            if builder.append(timestamp=timestamp, key=key, value=value, headers=headers) is None:
+        for r in records:
+            if builder.append(timestamp=r.timestamp, key=r.key, value=r.value, headers=r.headers) is None:
                 built.append((builder, count))
                 builder, count = self._aio.create_batch(), 0
-                builder.append(timestamp=timestamp, key=key, value=value, headers=headers)
+                builder.append(timestamp=r.timestamp, key=r.key, value=r.value, headers=r.headers)
             count += 1
         built.append((builder, count))
         return built

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+# gc=False: no record can be part of a cycle, and the collector need not walk thousands of them a batch.
+
 Id = Annotated[str, Meta(min_length=1, max_length=128)]
 """Identifiers are 1 to 128 characters: they become state keys, which are kept in memory."""
 Instant = Annotated[datetime, Meta(tz=True)]
@@ -17,14 +19,14 @@ LabelName = Literal["safe", "needs_caution", "unsafe"]
 Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
 
 
-class Utterance(Struct, frozen=True):
+class Utterance(Struct, frozen=True, gc=False):
     """One earlier message of the conversation, as the producer sends it in `history`."""
 
     role: Role
     text: str
 
 
-class Turn(Struct, frozen=True, omit_defaults=True):
+class Turn(Struct, frozen=True, omit_defaults=True, gc=False):
     """One message of a conversation: the unit that is scored. Topic `turns.v1`, keyed by `conversation_id`."""
 
     turn_id: Id
@@ -37,7 +39,7 @@ class Turn(Struct, frozen=True, omit_defaults=True):
     metadata: dict[str, str] = {}
 
 
-class Source(Struct, frozen=True):
+class Source(Struct, frozen=True, gc=False):
     """Where a turn stands: it names the partition whose state holds its pending record."""
 
     topic: str
@@ -45,7 +47,7 @@ class Source(Struct, frozen=True):
     offset: Annotated[int, Meta(ge=0)]
 
 
-class Opinion(Struct, frozen=True):
+class Opinion(Struct, frozen=True, gc=False):
     """What one expert advised on a turn, and the weight that its advice had. `score` is null when the expert slept."""
 
     name: str
@@ -55,7 +57,7 @@ class Opinion(Struct, frozen=True):
     status: Literal["ok", "timeout", "error", "abstained"]
 
 
-class Verdict(Struct, frozen=True):
+class Verdict(Struct, frozen=True, gc=False):
     """The published decision on a turn. Topic `verdicts.v1`, keyed by `conversation_id`.
 
     `score` is the forecast probability that the turn is unsafe; null when no expert was awake, in which case `label` is
@@ -79,7 +81,7 @@ class Verdict(Struct, frozen=True):
     metadata: dict[str, str]
 
 
-class Label(Struct, frozen=True, omit_defaults=True):
+class Label(Struct, frozen=True, omit_defaults=True, gc=False):
     """What a person said of a turn, late. Topic `labels.v1`, keyed by `conversation_id`; `source`, copied from the
     verdict, spares the search for the turn."""
 
@@ -93,7 +95,7 @@ class Label(Struct, frozen=True, omit_defaults=True):
     source: Source | UnsetType = UNSET
 
 
-class Standing(Struct, frozen=True):
+class Standing(Struct, frozen=True, gc=False):
     """One expert in a context: its weight with every expert awake, its cumulative loss over its awake rounds, and the
     ensemble's regret to it."""
 
@@ -103,7 +105,7 @@ class Standing(Struct, frozen=True):
     regret: float
 
 
-class Weights(Struct, frozen=True):
+class Weights(Struct, frozen=True, gc=False):
     """What the ensemble believes of a context now. Topic `weights.v1`, compacted, keyed by `context`.
 
     `bound` is null where nothing is guaranteed. Losses and regrets are sums over `rounds` labelled turns, counted since

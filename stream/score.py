@@ -2,20 +2,19 @@
 
 import asyncio
 import time
-from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from ensemble.policy import CLASSES
-from experts.base import Advice, Passage
 from experts.executor import Panel
 from stream import state
 from stream.codecs import Rejected, decode_turn, encode
 from stream.dead_letters import DeadLetters
 from stream.early import send_again
+from stream.judge import Judge
 from stream.metrics import Metrics
 from stream.partitions import now_ms
 from stream.pipeline import End, Slice
@@ -24,7 +23,7 @@ from stream.producer import Outgoing, Producer
 from stream.records import Turn
 from stream.settings import Settings
 from stream.topics import TopicNames
-from stream.verdicts import Arrival, decide, verdict
+from stream.verdicts import Arrival, verdict
 from stream.view import MergedView
 
 SMALLEST, LARGEST = 8, 2000
@@ -32,15 +31,21 @@ SMALLEST, LARGEST = 8, 2000
 memory grows and its speed does not."""
 
 
+Place = tuple[int, bytes]
+"""Partition and state key."""
+REUSED = Rejected("turn_id_reused", "this turn_id was used before with another role or text: give each turn its own id")
+
+
 @dataclass(slots=True)
 class Reading:
-    """What one slice holds. `known`: (turn, its pending record, or the state key under which it is being decided), in
-    offset order."""
+    """What one slice holds. `turns`: each usable turn with its pending record, or with the state key under which it is
+    being decided; `fresh`: the keys first seen here; `known`: every turn with its record, once decided."""
 
     part: Slice
     letters: list[tuple[Any, Rejected]] = field(default_factory=list)
-    known: list[tuple[Turn, state.Pending | bytes]] = field(default_factory=list)
-    fresh: dict[bytes, Arrival] = field(default_factory=dict)
+    turns: list[tuple[Turn, state.Pending | bytes]] = field(default_factory=list)
+    fresh: list[bytes] = field(default_factory=list)
+    known: list[tuple[Turn, state.Pending]] = field(default_factory=list)
 
 
 class BatchSize:
@@ -80,48 +85,26 @@ class Scorer:
         self._names = TopicNames.of(settings)
         self._producer = producer
         self._panel = panel
-        self._view = view
-        self._policies = policies
+        self._judge = Judge(panel, view, policies, clock)
         self._letters = letters
         self._metrics = metrics
-        self._clock = clock
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="experts")
         self.size = BatchSize(settings.batch_seconds)
 
     async def begin(self, slices: list[Slice]) -> End:
         """Score what is new and queue its pending records; what is returned publishes."""
         started = time.perf_counter()
-        readings = self._read(slices)
-        arrivals = [arrival for reading in readings for arrival in reading.fresh.values()]
-        decided: dict[int, state.Pending] = {}
-        if arrivals:
-            passages = [_passage(arrival.turn) for arrival in arrivals]
-            advice = await asyncio.get_running_loop().run_in_executor(self._thread, self._panel.advise, passages)
-            for part in slices:
-                part.check()
-            decided = self._decide(arrivals, advice)
+        readings, arrivals = self._read(slices)
+        decided = dict(zip(arrivals, await self._decide(slices, list(arrivals.values())), strict=True))
         seconds = time.perf_counter() - started
         self.size.took(len(arrivals), seconds)
         self._metrics.batch.observe(seconds)
-        pending = iter(decided[row] for row in range(len(arrivals)))
-        writes: list[asyncio.Future[Any]] = []
-        new: dict[tuple[int, bytes], state.Pending] = {}  # of all slices: a turn can come again in the partition's next
-        for reading in readings:
-            number = reading.part.partition.number
-            records = {key: next(pending) for key in reading.fresh}
-            new.update(((number, key), record) for key, record in records.items())
-            reading.known = [(turn, new[number, p] if isinstance(p, bytes) else p) for turn, p in reading.known]
-            if records:
-                writes.append(
-                    reading.part.partition.write({key: state.encode(record) for key, record in records.items()})
-                )
-            if reading.letters:
-                writes.append(self._letters.send(reading.part.partition.number, reading.letters))
+        writes = [write for reading in readings for write in self._write(reading, decided)]
         return partial(self._publish, readings, writes)
 
-    def _read(self, slices: list[Slice]) -> list[Reading]:
-        """Decode, and tell turns that are new from those seen before, in the state or in this very batch."""
-        readings, seen = [], dict[tuple[int, bytes], bytes]()
+    def _read(self, slices: list[Slice]) -> tuple[list[Reading], dict[Place, Arrival]]:
+        """Decode, and tell turns that are new from those seen before, in the state or in these very slices."""
+        readings, arrivals = [], dict[Place, Arrival]()
         for part in slices:
             reading = Reading(part)
             for record in part.records:
@@ -129,49 +112,45 @@ class Scorer:
                 if isinstance(turn, Rejected):
                     reading.letters.append((record, turn))
                 else:
-                    self._sort(reading, record, turn, seen)
+                    self._sort(reading, record, turn, arrivals)
             readings.append(reading)
-        return readings
+        return readings, arrivals
 
-    def _sort(self, reading: Reading, record: Any, turn: Turn, seen: dict[tuple[int, bytes], bytes]) -> None:
+    def _sort(self, reading: Reading, record: Any, turn: Turn, arrivals: dict[Place, Arrival]) -> None:
         key, digest = state.pending_key(turn.tenant, turn.turn_id), state.digest(turn.role, turn.text)
-        number = reading.part.partition.number
-        before = seen.get((number, key))
-        stored = reading.part.partition.get(key) if before is None else None
+        partition = reading.part.partition
+        place = (partition.number, key)
+        before = arrivals.get(place)
+        stored = partition.get(key) if before is None else None
         pending = state.decode_pending(stored) if stored is not None else None
-        if (before or (pending.digest if pending is not None else digest)) != digest:
-            reading.letters.append(
-                (
-                    record,
-                    Rejected(
-                        "turn_id_reused",
-                        "this turn_id was used before with another role or text: give every turn its own id",
-                    ),
-                )
-            )
+        known = before or pending
+        if known is not None and known.digest != digest:
+            reading.letters.append((record, REUSED))
+            return
+        if known is None:
+            arrivals[place] = Arrival(turn, partition.number, record.offset, record.timestamp, digest)
+            reading.fresh.append(key)
         elif pending is not None:
             self._metrics.repeated.inc()
-            reading.known.append((turn, pending))
-        else:
-            if before is None:
-                seen[number, key] = digest
-                reading.fresh[key] = Arrival(turn, number, record.offset, record.timestamp, digest)
-            reading.known.append((turn, key))
+        reading.turns.append((turn, pending or key))
 
-    def _decide(self, arrivals: list[Arrival], advice: Advice) -> dict[int, state.Pending]:
-        """The pending record of each row of the advice."""
-        contexts: dict[str, list[int]] = defaultdict(list)
-        for row, arrival in enumerate(arrivals):
-            contexts[state.context_of(arrival.turn.tenant, arrival.turn.role)].append(row)
-        now, decided = self._clock(), dict[int, state.Pending]()
-        for context, rows in contexts.items():
-            policy = self._policies.of(context)
-            forecaster = self._view.forecaster(context, policy)
-            chosen = [arrivals[row] for row in rows]
-            decided.update(
-                zip(rows, decide(chosen, rows, advice, self._panel.ids, forecaster, policy, now), strict=True)
-            )
-        return decided
+    async def _decide(self, slices: list[Slice], arrivals: list[Arrival]) -> list[state.Pending]:
+        if not arrivals:
+            return []
+        advice = await asyncio.get_running_loop().run_in_executor(self._thread, self._judge.advise, arrivals)
+        for part in slices:
+            part.check()
+        return self._judge.decide(arrivals, advice)
+
+    def _write(self, reading: Reading, decided: dict[Place, state.Pending]) -> Iterator["asyncio.Future[Any]"]:
+        """Queue what a slice causes, and put its turns' decisions beside them."""
+        partition = reading.part.partition
+        number, fresh = partition.number, reading.fresh
+        reading.known = [(turn, decided[number, p] if isinstance(p, bytes) else p) for turn, p in reading.turns]
+        if fresh:
+            yield partition.write({key: state.encode(decided[number, key]) for key in fresh})
+        if reading.letters:
+            yield self._letters.send(number, reading.letters)
 
     async def _publish(self, readings: list[Reading], writes: "list[asyncio.Future[Any]]") -> None:
         await asyncio.gather(*writes)
@@ -188,7 +167,6 @@ class Scorer:
     def _verdicts(self, reading: Reading) -> list[Outgoing]:
         topic, records, latencies, mix = self._names.turns, [], [], [0, 0, 0]
         for turn, pending in reading.known:
-            assert isinstance(pending, state.Pending)
             mix[pending.label] += 1
             latencies.append(pending.latency_ms / 1000)
             records.append(Outgoing(turn.conversation_id.encode(), encode(verdict(turn, pending, topic))))
@@ -208,8 +186,3 @@ class Scorer:
     def close(self) -> None:
         self._thread.shutdown(wait=False)
         self._panel.close()
-
-
-def _passage(turn: Turn) -> Passage:
-    history = tuple([(u.role, u.text) for u in turn.history]) if turn.history else ()
-    return Passage(turn.role, turn.text, history)

@@ -4,11 +4,11 @@ Pure."""
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from struct import Struct
-from typing import NamedTuple
+from struct import Struct as Packing
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from ensemble.forecaster import Forecaster
 from ensemble.policy import CLASSES, Policy
@@ -16,12 +16,12 @@ from experts.base import OK, STATUS_NAMES, Advice
 from stream.records import Opinion, Source, Turn, Verdict
 from stream.state import SCHEMA_VERSION, Pending, context_of
 
-SCORE_DIGITS = 9
-"""Decimals at which a float32 of at least 0.1 is still told from its neighbours; without rounding its JSON is twice as
-long."""
+SCALE = 1e9
+"""Scores are rounded to nine decimals, at which a float32 of at least 0.1 is still told from its neighbours; without
+rounding its JSON is twice as long."""
 
 
-class Arrival(NamedTuple):
+class Arrival(Struct, frozen=True, gc=False):
     """A turn as it came: where it stands, when the broker had it (ms since 1970), and the digest of its text."""
 
     turn: Turn
@@ -77,7 +77,7 @@ def verdict(turn: Turn, pending: Pending, topic: str) -> Verdict:
     names, floats, weights = _panel(pending.experts, pending.weights)
     opinions = tuple(
         [
-            Opinion(name, version, round(score, SCORE_DIGITS) if code == OK else None, weight, STATUS_NAMES[code])
+            Opinion(name, version, _rounded(score) if code == OK else None, weight, STATUS_NAMES[code])
             for (name, version), score, weight, code in zip(
                 names, floats.unpack(pending.scores), weights, pending.status, strict=True
             )
@@ -91,12 +91,17 @@ def verdict(turn: Turn, pending: Pending, topic: str) -> Verdict:
     )  # fmt: skip
 
 
+def _rounded(score: float) -> float:
+    """As `round(score, 9)` would but for the last bit, at a quarter of its time."""
+    return round(score * SCALE) / SCALE
+
+
 @lru_cache(maxsize=256)
-def _panel(experts: tuple[str, ...], weights: bytes) -> tuple[tuple[tuple[str, str], ...], Struct, tuple[float, ...]]:
+def _panel(experts: tuple[str, ...], weights: bytes) -> tuple[tuple[tuple[str, str], ...], Packing, tuple[float, ...]]:
     """Names and versions, how to read the scores, and the weights: the same for many turns in a row."""
     names = tuple((name, version) for name, _, version in (expert.rpartition("@") for expert in experts))
-    floats = Struct(f"<{len(experts)}f")
-    return names, floats, tuple(round(weight, SCORE_DIGITS) for weight in floats.unpack(weights))
+    floats = Packing(f"<{len(experts)}f")
+    return names, floats, tuple(_rounded(weight) for weight in floats.unpack(weights))
 
 
 @lru_cache(maxsize=256)

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -187,7 +188,10 @@ def test_the_command_prints_one_line_and_fails(bare: Path, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("group", ["broker", "topics"])
 def test_every_command_shows_an_example(group: str) -> None:
-    commands = cli.commands[group].commands  # type: ignore[attr-defined]  # click types a group's members as commands
+    context = click.Context(cli)
+    found = cli.get_command(context, group)
+    assert isinstance(found, click.Group)
+    commands = found.commands
     for words in [[], [group], *([group, name] for name in commands)]:
         shown = CliRunner().invoke(cli, [*words, "--help"])
         assert shown.exit_code == 0

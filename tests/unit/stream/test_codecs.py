@@ -65,6 +65,7 @@ def test_unknown_fields_are_ignored() -> None:
         (json.dumps({k: v for k, v in TURN.items() if k != "text"}).encode(), "missing_field"),
         (turn(text="x" * 101), "text_too_large"),
         (turn(text="é" * 51), "text_too_large"),
+        (turn(metadata={"a": "x" * 16_384}), "metadata_too_large"),
         (turn(text="x" * 60, history=[{"role": "user", "text": "y" * 60}]), "text_too_large"),
     ],
 )
@@ -87,6 +88,12 @@ def test_a_label_of_an_unknown_class_is_rejected_and_the_class_is_not_quoted() -
     assert reason(found) == "wrong_type"
     assert isinstance(found, Rejected)
     assert "secret" not in found.detail
+
+
+def test_a_label_that_could_not_be_kept_or_forwarded_is_rejected() -> None:
+    value = json.dumps({**LABEL, "categories": ["x" * 70_000]}).encode()
+    assert reason(decode_label(value)) == "label_too_large"
+    assert reason(decode_label(json.dumps(LABEL).encode(), b"k" * 70_000)) == "label_too_large"
 
 
 @given(st.binary(max_size=400))
