@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from chaos.worker import SECONDS
 from stream.settings import Settings
 from support.worker_process import WorkerProcess
 
+UNHURRIED = (sys.executable, str(Path(__file__).with_name("worker.py")))
 POLL_SECONDS = 0.05
 HOLE = "did not arrive"
 """What the consumer says when records that were delivered are read again."""
@@ -30,10 +33,11 @@ class Ending:
 class Slot:
     """Worker number `number`: at most one process at a time, with a folder and a log of its own."""
 
-    def __init__(self, settings: Settings, number: int, folder: Path) -> None:
+    def __init__(self, settings: Settings, number: int, expert_seconds: float, folder: Path) -> None:
         mine = settings.model_copy(update={"data_dir": folder / f"state-{number}"})
         self.number = number
-        self.worker = WorkerProcess(mine, folder / f"worker-{number}.log")
+        log, environ = folder / f"worker-{number}.log", {SECONDS: str(expert_seconds)}
+        self.worker = WorkerProcess(mine, log, UNHURRIED, **environ)
         self.wanted = False
         self.alive = False
         """Started, and its end not yet in the diary."""
@@ -70,8 +74,8 @@ class Slot:
 class Fleet:
     """`supervise` starts again whatever ends and is still wanted, and keeps the diary."""
 
-    def __init__(self, settings: Settings, workers: int, folder: Path) -> None:
-        self.slots = [Slot(settings, number, folder) for number in range(workers)]
+    def __init__(self, settings: Settings, workers: int, expert_seconds: float, folder: Path) -> None:
+        self.slots = [Slot(settings, number, expert_seconds, folder) for number in range(workers)]
         self.endings: list[Ending] = []
         self.began = time.monotonic()
 

@@ -83,7 +83,7 @@ class Nemesis:
         self._names = TopicNames.of(settings)
         self._traffic = traffic
         folder.mkdir(parents=True, exist_ok=True)
-        self._fleet = Fleet(settings, plan.workers, folder)
+        self._fleet = Fleet(settings, plan.workers, plan.expert_seconds, folder)
         self._sent = 0
         self._last_fault = (0.0, 0)  # when (of the loop's clock), and how many messages had been sent
         self._burst_wanted = asyncio.Event()

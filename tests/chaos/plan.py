@@ -68,6 +68,8 @@ class Plan:
     """How many of them run from the beginning."""
     session: float
     actions: tuple[Action, ...]
+    expert_seconds: float = 0.05
+    """How long the experts take for a batch."""
 
     def count(self, deed: Deed) -> int:
         """How often something is done."""
@@ -111,7 +113,7 @@ def storm(seed: int, faults: int = 60, workers: int = 3, session: float = 3.0) -
             away = worker
         else:
             actions.append((_kill if deed is Deed.KILL else _pause)(rng, worker, session))
-    return Plan("storm", seed, workers, workers, session, tuple(actions))
+    return Plan("storm", seed, workers, workers, session, tuple(actions), rng.choice([0.0, 0.05, 0.2]))
 
 
 SCENARIOS: dict[str, Callable[..., Plan]] = {"killed": killed, "paused": paused, "scaled": scaled, "storm": storm}
