@@ -146,10 +146,10 @@ class Learner:
         now, here = self._clock(), lesson.partition.number
         first = min(journey.first_ms or now, now)
         named = label.source.partition if label.source else None
-        possible = candidates(label.conversation_id.encode(), self._view.partition_counts, named)
-        stop, journey = next_stop(
-            here, journey._replace(first_ms=first), possible, self._producer.partitions(self._names.labels)
-        )
+        partitions = self._producer.partitions(self._names.labels)
+        counts = [partitions, *self._view.partition_counts]  # the first label may come before the first count is read
+        possible = candidates(label.conversation_id.encode(), counts, named)
+        stop, journey = next_stop(here, journey._replace(first_ms=first), possible, partitions)
         if stop is not None:
             effects.forwards[stop].append(Outgoing(record.key, record.value, journey.headers(), record.timestamp))
             return "forwarded"
