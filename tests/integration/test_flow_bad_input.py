@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from stream import dead_letters, state
+from stream.codecs import MAX_LABEL_BYTES, MAX_METADATA_BYTES
 from stream.labels import MOST_ANNOTATORS
+from stream.routing import FIRST, STAMP, TRIED, TRIES
 from stream.topics import BROKER_MESSAGE_BYTES
 from support.flow import Flow, flowing, label, record_of, turn, unique, votes_of
 from support.kafka import Record
@@ -102,6 +104,45 @@ async def test_a_text_as_large_as_the_setting_allows_is_scored(flow: Flow) -> No
     _, source = await flow.turns(fits, over)
     await flow.verdicts(fits.turn_id)
     assert (await flow.letter(source)).reason == "text_too_large"
+
+
+async def test_metadata_and_labels_larger_than_what_they_cause_can_hold_are_set_aside(flow: Flow) -> None:
+    (source,) = await flow.turns(turn(unique("metadata"), metadata={"k": "\x00" * MAX_METADATA_BYTES}))
+    assert (await flow.letter(source)).reason == "metadata_too_large"
+    fits = turn(unique("metadata"), metadata={"k": "\x00" * (MAX_METADATA_BYTES - 1)})
+    await flow.turns(fits)
+    await flow.verdicts(fits.turn_id)
+    (source,) = await flow.labels(label(fits.turn_id, categories=("x" * MAX_LABEL_BYTES,)))
+    assert (await flow.letter(source)).reason == "label_too_large"
+
+
+HOSTILE: dict[str, bytes] = {
+    "a lone surrogate": json.dumps(as_json(turn("t1"), text="\ud800")).encode(),
+    "a byte order mark": b"\xef\xbb\xbf" + json.dumps(as_json(turn("t1"))).encode(),
+    "nesting without end": b'{"a":' * 100_000,
+    "a time without a zone": json.dumps(as_json(turn("t1"), sent_at="2026-01-01T00:00:00")).encode(),
+    "another array": b"[]",
+    "null": b"null",
+    "a number for a time": json.dumps(as_json(turn("t1"), sent_at=1)).encode(),
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+async def test_a_hostile_turn_is_set_aside(flow: Flow, what: str) -> None:
+    (source,) = await flow.send(flow.names.turns, Record(HOSTILE[what], b"\xff" * 1000))
+    assert (await flow.letter(source)).reason in {"not_json", "wrong_type"}
+
+
+async def test_a_label_with_hostile_headers_no_key_and_an_impossible_source_is_learned(flow: Flow) -> None:
+    name = unique("headers")
+    await flow.turns(turn(name))
+    (verdict,) = await flow.verdicts(name)
+    elsewhere = (verdict.source.partition + 1) % flow.settings.partitions
+    source = {"topic": "x", "partition": 10**30, "offset": 0}
+    value = json.dumps(as_json(label(name), source=source, labelled_at="0001-01-01T00:00:00+14:00")).encode()
+    headers = [(TRIED, b"\xff,999999999999999"), (TRIES, b"9" * 15), (STAMP, b"9" * 15), (FIRST, b"soon")]
+    await flow.send(flow.names.labels, Record(value, None, headers, partition=elsewhere))
+    await flow.pending(name, lambda pending: votes_of(pending) == {"ann": UNSAFE})
 
 
 async def test_a_turn_id_used_again_with_another_text_is_set_aside_and_the_first_decision_stands(flow: Flow) -> None:

@@ -9,7 +9,6 @@ import pytest
 from stream import state
 from support.fake_worker import CHOSEN
 from support.flow import Flow, flowing, label, turn, unique
-from support.oracle import until_sound
 
 TURNS = 20
 
@@ -66,6 +65,6 @@ async def test_a_label_of_a_turn_on_which_nobody_advised_is_kept_and_teaches_not
     await asleep.verdicts(name)
     await asleep.labels(label(name, "safe"))
     await asleep.pending(name, lambda pending: bool(pending.votes))
-    logs, found = await until_sound(asleep.settings)
+    logs, found = await asleep.sound()
     assert (found.votes, found.distance) == (1, 0.0)
     assert any(record.key == state.moments_key("default/user") for record in logs.changelog)

@@ -12,7 +12,6 @@ from aiokafka.partitioner import murmur2
 
 from support import foreign
 from support.flow import Flow, flowing, label, total_votes, turn, unique
-from support.oracle import until_sound
 
 CONVERSATIONS, TURNS = 12, 60
 
@@ -52,7 +51,7 @@ def learn_all(flow: Flow, names: list[tuple[str, str]]) -> None:
         ours = [record for record in logs.changelog if record.key[:1] == b"p" and turn_id_of(record.key) in wanted]
         return total_votes(ours) == len(names)
 
-    asyncio.run(until_sound(flow.settings, wanted, also=voted))
+    asyncio.run(flow.sound(wanted, also=voted))
 
 
 def turn_id_of(pending_key: bytes) -> str:
@@ -109,5 +108,5 @@ async def test_a_label_that_names_a_wrong_partition_is_still_learned(flow: Flow,
 
 async def test_every_label_of_these_clients_was_counted_once(flow: Flow) -> None:
     """Forwarded copies stand in the topic beside their originals, and changed nothing."""
-    logs, _ = await until_sound(flow.settings)
+    logs, _ = await flow.sound()
     assert len(logs.labels) > total_votes(logs.changelog) > 0

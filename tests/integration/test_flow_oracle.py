@@ -19,7 +19,7 @@ from stream.settings import Settings
 from support.flow import Flow, flowing, label, record_of, turn
 from support.kafka import Record
 from support.logs import Logs
-from support.oracle import check_invariants, until_sound
+from support.oracle import check_invariants
 
 SAYS: tuple[LabelName, ...] = ("safe", "needs_caution", "unsafe")
 TURNS = 200
@@ -61,7 +61,7 @@ def told(flow: Flow) -> Logs:
         await flow.labels(*(say(i, SAYS[i % 3]) for i in range(0, TURNS, 2)))
         await flow.labels(*(say(i, SAYS[(i + 1) % 3], minutes=1) for i in range(0, TURNS, 8)))
         await flow.labels(*(say(i, SAYS[(i + 1) % 3], annotator) for i in range(0, TURNS, 6) for annotator in "xy"))
-        logs, _ = await until_sound(flow.settings, (turn.turn_id for turn in turns))
+        logs, _ = await flow.sound(turn.turn_id for turn in turns)
         return Logs(**{name: [Kept.of(record) for record in records] for name, records in vars(logs).items()})
 
     return asyncio.run(tell())

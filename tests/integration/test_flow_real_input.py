@@ -15,7 +15,7 @@ from stream.records import Label, Turn, Verdict
 from support.conversations import Unprinted, labels_of, rows_of, turns_of
 from support.flow import Flow, flowing, record_of
 from support.kafka import end_offsets, eventually_async, produce
-from support.oracle import Findings, Logs, until_sound
+from support.oracle import Findings, Logs
 from support.worker_process import REAL
 
 pytestmark = [pytest.mark.data, pytest.mark.slow]
@@ -45,6 +45,7 @@ async def scored(flow: Flow, turns: Unprinted[Turn]) -> int:
     await produce(flow.settings.broker, flow.names.turns, map(record_of, turns))
 
     async def complete() -> int:
+        flow.worker.assert_running()
         found = await count(flow) - before
         return found if found >= len(turns) else 0
 
@@ -59,7 +60,7 @@ async def count(flow: Flow) -> int:
 async def learned(flow: Flow, turns: Unprinted[Turn], labels: Unprinted[Label]) -> tuple[Logs, Findings]:
     """Publishes the labels and returns when the oracle finds everything as it must be, with one vote a label."""
     await produce(flow.settings.broker, flow.names.labels, map(record_of, labels))
-    logs, found = await until_sound(flow.settings, (turn.turn_id for turn in turns), DEADLINE)
+    logs, found = await flow.sound((turn.turn_id for turn in turns), DEADLINE)
     assert found.votes == len({label.turn_id for label in labels})
     assert found.letters == 0
     return logs, found
@@ -83,7 +84,7 @@ async def test_people_who_label_real_turns_late_are_each_heard_once(flow: Flow, 
 async def test_every_turn_of_real_conversations_gets_exactly_one_verdict(flow: Flow, datasets: Path) -> None:
     turns = turns_of(rows_of(datasets, "hh_rlhf_harmless_test"))
     assert await scored(flow, turns) == len(turns) == 22_325
-    logs, _ = await until_sound(flow.settings, (turn.turn_id for turn in turns), DEADLINE)
+    logs, _ = await flow.sound((turn.turn_id for turn in turns), DEADLINE)
     ours = [verdict.turn_id for verdict in verdicts(logs) if verdict.conversation_id.startswith("hh-")]
     assert len(ours) == len(set(ours)) == len(turns)
 

@@ -20,7 +20,7 @@ from stream.settings import PREFIX, Settings
 from stream.topics import TopicNames
 from support.flow import Flow, label, made, turn
 from support.kafka import consume_until, end_offsets, eventually
-from support.oracle import read_logs, until_sound
+from support.oracle import read_logs
 from support.worker_process import WorkerProcess, environment
 
 TURNS = 40
@@ -50,7 +50,7 @@ async def fill(settings: Settings, worker: WorkerProcess, early: bool = True) ->
     await flow.turns(*(turn(f"t{i}") for i in range(TURNS)))
     waiting = [label("later")] if early else []
     await flow.labels(*(label(f"t{i}", "unsafe" if i % 4 else "safe") for i in range(0, TURNS, 2)), *waiting)
-    await until_sound(settings, (f"t{i}" for i in range(TURNS)))
+    await flow.sound(f"t{i}" for i in range(TURNS))
 
 
 @pytest.mark.parametrize("kept", ["memory", "rocksdict", "rocksdict whose folder was lost"])
@@ -78,7 +78,7 @@ async def go_on(settings: Settings, worker: WorkerProcess) -> None:
     await flow.turns(turn("later"))
     await flow.pending("t1", lambda pending: bool(pending.votes))
     await flow.pending("later", lambda pending: bool(pending.votes))
-    await until_sound(settings)
+    await flow.sound()
 
 
 def test_a_new_policy_reads_the_same_moments_without_a_replay(settings: Settings, tmp_path: Path) -> None:
@@ -177,4 +177,4 @@ async def label_old_turns(settings: Settings, worker: WorkerProcess) -> None:
         newest = {r.key: r.value for r in logs.changelog if r.key[:1] == state.PENDING}
         return sum("late" in state.decode_pending(value).votes for value in newest.values()) == TURNS
 
-    await until_sound(settings, also=learned)
+    await flow.sound(also=learned)

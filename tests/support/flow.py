@@ -22,7 +22,8 @@ from stream.settings import PREFIX, TEST_PREFIX, Settings
 from stream.topics import TopicNames
 from support.broker import Namespace, delete_namespace
 from support.kafka import Record, consume_until, produce
-from support.oracle import until_sound
+from support.logs import Logs
+from support.oracle import Findings, until_sound
 from support.worker_process import FAKE, WorkerProcess
 
 _verdict = msgspec.json.Decoder(Verdict)
@@ -111,7 +112,23 @@ class Flow:
         return found
 
     async def until(self, topic: str, predicate: Callable[[list[Any]], bool]) -> list[Any]:
-        return await consume_until(self.settings.broker, topic, predicate)
+        """A topic's records from its start, once they satisfy; fails at once when the worker ends."""
+
+        def holds(records: list[Any]) -> bool:
+            self.worker.assert_running()
+            return predicate(records)
+
+        return await consume_until(self.settings.broker, topic, holds)
+
+    async def sound(
+        self,
+        expected_turn_ids: Iterable[str] = (),
+        deadline: float = 60.0,
+        also: Callable[[Logs], bool] = lambda logs: True,
+    ) -> tuple[Logs, Findings]:
+        """As `until_sound`; fails at once when the worker ends."""
+        alive = self.worker.assert_running
+        return await until_sound(self.settings, expected_turn_ids, deadline, also, alive)
 
 
 @contextmanager
@@ -139,9 +156,9 @@ def flowing(
         worker = WorkerProcess(settings, folder / "worker.log", command, **(environ or {}))
         with worker:
             worker.ready()
-            yield Flow(settings, TopicNames.of(settings), worker)
-            asyncio.run(until_sound(settings))
-            assert worker.running
+            flow = Flow(settings, TopicNames.of(settings), worker)
+            yield flow
+            asyncio.run(flow.sound())
 
 
 def unique(name: str) -> str:

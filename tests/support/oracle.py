@@ -112,11 +112,14 @@ async def until_sound(
     expected_turn_ids: Iterable[str] = (),
     deadline: float = 60.0,
     also: Callable[[Logs], bool] = lambda logs: True,
+    alive: Callable[[], None] = lambda: None,
 ) -> tuple[Logs, Findings]:
-    """Wait until the worker has done all that its inputs demand, and `also` holds; fails with what is still wrong."""
+    """Wait until the worker has done all that its inputs demand, and `also` holds; fails with what is still wrong, or
+    when `alive` raises."""
     expected, end = list(expected_turn_ids), time.monotonic() + deadline
     async with following_all(settings) as (logs, follower):
         while True:
+            alive()
             await follower.catch_up()
             began = time.monotonic()
             found = check_invariants(settings, logs, expected)
@@ -148,11 +151,12 @@ def _demand_votes(logs: Logs, demands: Demands) -> None:
     for partition, tenant, turn_id in demands.turns:
         homes[tenant, turn_id].append(partition)
     crowded = {letter.value for letter in logs.dead_letters if _header(letter, dead_letters.REASON) == "too_many_votes"}
+    originals = {record.value for record in logs.labels if _is_original(record)}
     for record in logs.labels:
-        label = decode_label(record.value)
+        label = decode_label(record.value, record.key)
         if isinstance(label, Rejected):
             demands.letters[_source(record)] = label.reason
-        elif _is_original(record) and record.value not in crowded:
+        elif (_is_original(record) or record.value not in originals) and record.value not in crowded:
             _demand_vote(demands, record, label, homes.get((label.tenant, label.turn_id), []))
 
 
@@ -168,7 +172,8 @@ def _demand_vote(demands: Demands, record: Any, label: Label, homes: list[int]) 
 
 
 def _is_original(record: Any) -> bool:
-    """Not one that a worker passed on in its search for the turn: such a copy must change nothing."""
+    """Not one that a worker passed on in its search for the turn, unless a client says so itself: a copy of another
+    record must change nothing."""
     return not {name for name, _ in record.headers} & {TRIED, FIRST, TRIES}
 
 

@@ -57,7 +57,7 @@ class WorkerProcess:
         """Wait until it has its partitions; fails with its log if it ends instead."""
 
         def is_ready() -> bool:
-            assert self.running, f"the worker ended with {self.process.returncode}:\n{self.text()[-3000:]}"
+            self.assert_running()
             return bool(self.events("worker_ready"))
 
         eventually(is_ready, deadline, "worker_ready")
@@ -93,6 +93,10 @@ class WorkerProcess:
         """Log events of that name since it was last started."""
         lines = [line for line in self.text().split("\n")[:-1] if line.startswith("{")]
         return [event for line in lines if (event := json.loads(line)).get("event") == name]
+
+    def assert_running(self) -> None:
+        """It has not ended; fails with the end of its log."""
+        assert self.running, f"the worker ended with {self.process.returncode}:\n{self.text()[-3000:]}"
 
     def assert_no_traceback(self) -> None:
         """Nothing that it wrote, in any of its lives, is a traceback or a warning of Python's."""
