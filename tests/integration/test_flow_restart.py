@@ -101,6 +101,7 @@ def test_a_new_policy_reads_the_same_moments_without_a_replay(settings: Settings
     assert len(after.verdicts) == len(before.verdicts)
 
 
+@pytest.mark.slow
 def test_absent_and_impossible_offsets_are_refused_until_somebody_chooses_where_to_go_on(
     settings: Settings, tmp_path: Path
 ) -> None:
