@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from experts.base import Advice, Passage
 from experts.executor import Panel
 from stream.policies import Policies
-from stream.records import Turn
+from stream.records import Role, Turn
 from stream.state import Pending, context_of
 from stream.verdicts import Arrival, decide
 from stream.view import MergedView
@@ -27,11 +27,13 @@ class Judge:
 
     def decide(self, arrivals: Sequence[Arrival], advice: Advice) -> list[Pending]:
         """The pending record of each arrival, in their order; all are decided at one time."""
-        contexts: dict[str, list[int]] = defaultdict(list)
+        contexts: dict[tuple[str, Role], list[int]] = defaultdict(list)
         for row, arrival in enumerate(arrivals):
-            contexts[context_of(arrival.turn.tenant, arrival.turn.role)].append(row)
+            turn = arrival.turn
+            contexts[turn.tenant, turn.role].append(row)
         now, decided = self._clock(), dict[int, Pending]()
-        for context, rows in contexts.items():
+        for (tenant, role), rows in contexts.items():
+            context = context_of(tenant, role)
             policy = self._policies.of(context)
             forecaster, chosen = self._view.forecaster(context, policy), [arrivals[row] for row in rows]
             pending = decide(chosen, rows, advice, self._panel.ids, forecaster, policy, now)

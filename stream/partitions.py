@@ -3,7 +3,8 @@
 import asyncio
 import heapq
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 from aiokafka.errors import KafkaError
@@ -31,7 +32,7 @@ Fatal = Callable[[StreamError], None]
 class Partition:
     """State of one partition, from claim to revocation.
 
-    Reads see writes at once (`overlay`), the store only what the broker has acknowledged: so store and changelog cannot
+    Reads see writes at once, the store only what the broker has acknowledged: so store and changelog cannot
     disagree. Writes are synchronous and ordered, so two agents on one loop that read and write without awaiting in
     between see each other's effects. `next_offset`: where the next changelog record must land; if it lands elsewhere
     another writer is at work, and this one ends."""
@@ -47,8 +48,7 @@ class Partition:
         self.moments: dict[str, Moments] = {}
         self._producer = producer
         self._fatal = fatal
-        self._overlay: dict[bytes, tuple[int, bytes | None]] = {}
-        self._version = 0
+        self._unacknowledged: deque[dict[bytes, bytes | None]] = deque()
         self._last: asyncio.Future[None] | None = None
 
     @property
@@ -58,31 +58,31 @@ class Partition:
 
     def get(self, key: bytes) -> bytes | None:
         """The newest value, acknowledged or not."""
-        entry = self._overlay.get(key)
-        return entry[1] if entry is not None else self.store.get(key)
+        for items in reversed(self._unacknowledged):
+            if key in items:
+                return items[key]
+        return self.store.get(key)
 
-    def write(self, items: Mapping[bytes, bytes | None], atomic: bool = False) -> "asyncio.Future[None]":
-        """Append to the changelog (None is a tombstone); visible to `get` at once. The future ends when the broker has
-        it and the store too.
+    def write(self, items: dict[bytes, bytes | None], atomic: bool = False) -> "asyncio.Future[None]":
+        """Append to the changelog (None is a tombstone); visible to `get` at once, so `items` must not change after.
 
-        Raises ValueError if `atomic` items do not fit one record batch."""
+        The future ends when the broker has it and the store too. Raises ValueError if `atomic` items do not fit one
+        record batch.
+        """
         appended = self._producer.append(
             self.changelog, self.number, [Outgoing(k, v) for k, v in items.items()], atomic
         )
-        self._version += 1
-        version = self._version
-        for key, value in items.items():
-            self._overlay[key] = (version, value)
-            if key[:1] == state.EARLY:
-                self._index_early(key, value)
-        self._last = asyncio.ensure_future(self._apply(appended, dict(items), version, self._last))
+        self._unacknowledged.append(items)
+        for key in items:
+            if key[0] == EARLY_BYTE:
+                self._index_early(key, items[key])
+        self._last = asyncio.ensure_future(self._apply(appended, items, self._last))
         return self._last
 
     async def _apply(
         self,
         appended: "asyncio.Future[list[Written]]",
         items: dict[bytes, bytes | None],
-        version: int,
         before: "asyncio.Future[None] | None",
     ) -> None:
         try:
@@ -102,10 +102,8 @@ class Partition:
                 raise stranger
             self.next_offset += count
         self.store.apply(items.items(), self.next_offset - 1)
-        for key in items:
-            entry = self._overlay.get(key)
-            if entry is not None and entry[0] == version:
-                del self._overlay[key]
+        applied = self._unacknowledged.popleft()
+        assert applied is items, "writes are acknowledged in their order"
 
     def early_of(self, tenant: str, turn_id: str) -> list[bytes]:
         """Keys of the early labels of a turn."""
@@ -153,6 +151,9 @@ class Partition:
     def close(self) -> None:
         self.generation = 0
         self.store.close()
+
+
+EARLY_BYTE = state.EARLY[0]
 
 
 def apply_changelog(store: PartitionStore, records: Iterable[Any]) -> None:

@@ -42,7 +42,7 @@ log = structlog.get_logger()
 
 COMMIT_SECONDS = 0.5
 """Between commits: what a crash reads again, at most, besides what was in flight."""
-POLL_RECORDS = 2000
+POLL_RECORDS = 4000
 BUFFERED_EVENTS = 8
 """Fetched batches that Faust holds for one agent before it stops fetching."""
 COLLECTOR_THRESHOLDS = (20_000, 20, 20)
