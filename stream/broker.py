@@ -89,7 +89,7 @@ def start(directory: Path = DIRECTORY, port: int = PORT, wait: float = START_SEC
         if running is not None:
             remedy = f"use it, or `aegis broker stop --directory {directory}`"
             raise BrokerError(f"a broker already runs on {running.bootstrap} (pid {running.pid}): {remedy}")
-        if not _is_free(port):
+        if not is_free(port):
             raise BrokerError(f"port {port} on {HOST} is taken: stop the program that has it, or choose another --port")
         java, libs = find_java(), ensure_jars()
         (directory / "server.properties").write_text(
@@ -157,7 +157,8 @@ def _only_starter(directory: Path) -> Iterator[None]:
         yield
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Whether nobody listens on this port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of an earlier broker may linger
         try:
@@ -168,7 +169,7 @@ def _is_free(port: int) -> bool:
 
 
 def _controller_port(port: int) -> int:
-    return port + 1 if port < 65535 and _is_free(port + 1) else free_port()
+    return port + 1 if port < 65535 and is_free(port + 1) else free_port()
 
 
 def _java(java: str, libs: Path, directory: Path, *options: str) -> list[str]:

@@ -220,10 +220,13 @@ def _counts(counts: Counter[str]) -> str:
 
 def _where_next(settings: Settings, page: Path) -> list[tuple[str, str]]:
     """(command or address, what is to be seen there)."""
-    these = f"AEGIS_TOPIC_PREFIX={settings.topic_prefix}"
+    these, start = f"AEGIS_TOPIC_PREFIX={settings.topic_prefix}", "aegis broker start"
+    if settings.broker != Settings.model_fields["broker"].default:
+        these = f"AEGIS_BROKER={settings.broker} {these}"
+        start = f"{start} --port {settings.broker.rpartition(':')[2]}"
     return [
         (page.resolve().as_uri(), "the plots of this run"),
-        ("aegis broker start", "the same broker again, with what this run left in it"),
+        (start, "the same broker again, with what this run left in it"),
         (f"{these} aegis tail verdicts --from-beginning", "every verdict of this run"),
         (f"{these} aegis tail weights --from-beginning", "how the weights moved"),
         ("aegis worker --help", "run one on your own topics"),

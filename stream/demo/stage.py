@@ -48,7 +48,8 @@ async def _broker(note: Note) -> AsyncIterator[str]:
         return
     note("starting a broker (Apache Kafka) on this machine")
     began = time.monotonic()
-    started = await asyncio.to_thread(embedded.start)
+    port = embedded.PORT if embedded.is_free(embedded.PORT) else embedded.free_port()
+    started = await asyncio.to_thread(embedded.start, embedded.DIRECTORY, port)
     note(f"broker up on {started.bootstrap} in {time.monotonic() - began:.1f} s")
     try:
         yield started.bootstrap

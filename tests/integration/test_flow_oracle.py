@@ -107,8 +107,10 @@ def with_a_verdict_that_differs(settings: Settings, logs: Logs) -> Logs:
 
 
 def without_a_label(settings: Settings, logs: Logs) -> Logs:
-    index = last(logs.labels, lambda record: b'"annotator":"x"' in (record.value or b"") and not record.headers)
-    return replace(logs, labels=[*logs.labels[:index], *logs.labels[index + 1 :]])
+    """Nor the copies that were passed on in the search for its turn."""
+    index = last(logs.labels, lambda record: b'"annotator":"x"' in (record.value or b""))
+    lost = logs.labels[index].value
+    return replace(logs, labels=[record for record in logs.labels if record.value != lost])
 
 
 def with_a_label_that_was_never_learned(settings: Settings, logs: Logs) -> Logs:
