@@ -45,14 +45,15 @@ class Ownership:
         producer: Producer,
         open_store: Callable[[int], PartitionStore],
         fatal: Fatal,
-        view_ready: Callable[[], Awaitable[None]],
+        prepare: Callable[[], Awaitable[None]],
     ) -> None:
+        """`prepare` is awaited after recovery, before any input is worked on."""
         self._settings = settings
         self._names = TopicNames.of(settings)
         self._producer = producer
         self._open_store = open_store
         self._fatal = fatal
-        self._view_ready = view_ready
+        self._prepare = prepare
         self.partitions: dict[int, Partition] = {}
         self.generation = 0
         self.claimed = 0
@@ -149,7 +150,7 @@ class Ownership:
 
     async def begin(self, inputs: Inputs, generation: int) -> bool:
         """Seek the inputs and declare the partitions ready. False when a newer assignment has overtaken this one."""
-        await self._view_ready()
+        await self._prepare()
         if generation != self.claimed:
             return False
         await self._refuse_missing_offsets(inputs)

@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 from aiokafka.partitioner import murmur2
 
+from stream.dead_letters import REASON
+
 TRIED, FIRST, TRIES, STAMP = "aegis-tried", "aegis-first", "aegis-tries", "aegis-at"
-_NUMBER = re.compile(rb"\d{1,15}")
+_NUMBERS = re.compile(rb"\d{1,15}(,\d{1,15})*")
 
 
 class Journey(NamedTuple):
@@ -24,12 +26,13 @@ class Journey(NamedTuple):
     @classmethod
     def of(cls, headers: Sequence[tuple[str, bytes]]) -> "Journey":
         """Read from a record's headers. They may come from anyone: what is no number is not there."""
-        found = {name: _NUMBER.findall(value or b"") for name, value in headers if name in (TRIED, FIRST, TRIES, STAMP)}
-
-        def one(name: str) -> int:
-            return int(found.get(name, [b"0"])[0]) if found.get(name) else 0
-
-        return cls(tuple(dict.fromkeys(int(n) for n in found.get(TRIED, ()))), one(FIRST), one(TRIES), one(STAMP))
+        names = {name for name, _ in headers}
+        if REASON in names:
+            return cls()  # a dead letter that somebody sends again begins anew
+        ours = [(name, value) for name, value in headers if name in (TRIED, FIRST, TRIES, STAMP)]
+        found = {name: [int(n) for n in value.split(b",")] for name, value in ours if _NUMBERS.fullmatch(value or b"")}
+        tried = tuple(dict.fromkeys(found.get(TRIED, ())))
+        return cls(tried, *(found.get(name, [0])[0] for name in (FIRST, TRIES, STAMP)))
 
     def headers(self) -> list[tuple[str, bytes]]:
         tried = ",".join(map(str, self.tried))

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from ensemble.policy import CLASSES
+from experts.base import STATUS_NAMES, Advice
 from experts.executor import Panel
 from stream import state
 from stream.codecs import Rejected, decode_turn, encode
@@ -140,7 +141,14 @@ class Scorer:
         advice = await asyncio.get_running_loop().run_in_executor(self._thread, self._judge.advise, arrivals)
         for part in slices:
             part.check()
+        self._count_asleep(advice)
         return self._judge.decide(arrivals, advice)
+
+    def _count_asleep(self, advice: Advice) -> None:
+        for code in range(1, len(STATUS_NAMES)):
+            for expert, count in zip(self._panel.ids, (advice.status == code).sum(axis=0).tolist(), strict=True):
+                if count:
+                    self._metrics.asleep.labels(expert, STATUS_NAMES[code]).inc(count)
 
     def _write(self, reading: Reading, decided: dict[Place, state.Pending]) -> Iterator["asyncio.Future[Any]"]:
         """Queue what a slice causes, and put its turns' decisions beside them."""

@@ -63,12 +63,13 @@ class WeightsPublisher:
                 continue
             if generation != self._generation:  # a new owner publishes all: the last one may have died before it could
                 self._view.changed.update(self._view.contexts())
-                await self._record_partition_count()
                 self._generation = generation
             await self._publish()
 
-    async def _record_partition_count(self) -> None:
-        """Labels look for turns that were scored under an earlier count."""
+    async def record_partition_count(self) -> None:
+        """Before partition 0 is worked on: labels look for turns that were scored under an earlier count."""
+        if 0 not in self._ownership.partitions:
+            return
         count = self._producer.partitions(self._names.turns)
         if count not in self._view.partition_counts:
             counts = [count, *self._view.partition_counts]

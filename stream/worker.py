@@ -72,7 +72,8 @@ class Worker:
         self.policies = Policies(settings)
         self.view = MergedView(settings, panel.ids)
         stores = Stores(settings.store, settings.data_dir)
-        self.ownership = Ownership(settings, self.producer, stores.open, fatal, self.view.ready)
+        self.ownership = Ownership(settings, self.producer, stores.open, fatal, self._prepare)
+        self.weights = WeightsPublisher(settings, self.producer, self.ownership, self.view, self.policies, self.metrics)
         self.projection = Projection(self.producer, self.names.moments, self.ownership)
         letters = DeadLetters(self.producer, self.names.dead_letters, self.metrics)
         self.scorer = Scorer(settings, self.producer, panel, self.view, self.policies, letters, self.metrics)
@@ -103,6 +104,10 @@ class Worker:
             app.agent(channel, name=name)(_agent(pipeline))
         return app
 
+    async def _prepare(self) -> None:
+        await self.view.ready()
+        await self.weights.record_partition_count()
+
     async def drain(self) -> None:
         """Let what has begun end. A worker that cannot in time goes on: what it has left is refused by the claims that
         follow."""
@@ -119,7 +124,6 @@ class Worker:
         await self.producer.start(vars(self.names).values())
         await self.health.start()
         consumer = self.app.batches
-        weights = WeightsPublisher(self.settings, self.producer, self.ownership, self.view, self.policies, self.metrics)
         watch = Watch(
             self.producer,
             self.ownership,
@@ -130,7 +134,7 @@ class Worker:
         )
         self.scoring.start(consumer)
         self.learning.start(consumer)
-        self._background(self.view.run, self.projection.run, weights.run)
+        self._background(self.view.run, self.projection.run, self.weights.run)
         self._background(
             lambda: watch.run(consumer), lambda: retry_early(self.ownership, self.producer, self.names.labels)
         )

@@ -49,11 +49,14 @@ async def _broker(note: Note) -> AsyncIterator[str]:
     note("starting a broker (Apache Kafka) on this machine")
     began = time.monotonic()
     port = embedded.PORT if embedded.is_free(embedded.PORT) else embedded.free_port()
-    started = await asyncio.to_thread(embedded.start, embedded.DIRECTORY, port)
-    note(f"broker up on {started.bootstrap} in {time.monotonic() - began:.1f} s")
+    starting = asyncio.ensure_future(asyncio.to_thread(embedded.start, embedded.DIRECTORY, port))
     try:
+        started = await asyncio.shield(starting)
+        note(f"broker up on {started.bootstrap} in {time.monotonic() - began:.1f} s")
         yield started.bootstrap
     finally:
+        await asyncio.wait([starting])  # a thread cannot be interrupted: what it starts must be known to be stopped
+        starting.result()
         await asyncio.shield(asyncio.to_thread(embedded.stop))
         note("broker stopped; its data stays for a later look")
 
