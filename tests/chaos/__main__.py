@@ -58,7 +58,8 @@ def main(
     with broker_for_tests(evidence / "broker") as broker:
         plan = [(name, number, choice[(number + at) % len(choice)]) for at, (name, number) in enumerate(kinds)]
         done = list(_runs(broker, plan, turns, labels, evidence))
-    results = Results(f"{datetime.now(UTC):%Y-%m-%d}", "make chaos", len(os.sched_getaffinity(0)), tuple(done))
+    command = f"python -m chaos --seed {seed} --runs {runs} --turns {turns} --labels {labels}"
+    results = Results(f"{datetime.now(UTC):%Y-%m-%d}", command, len(os.sched_getaffinity(0)), tuple(done))
     page = render(results)
     click.echo(page)
     if output is not None:

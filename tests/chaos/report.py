@@ -77,7 +77,7 @@ def run_of(outcome: Outcome) -> Run:
 
 def render(results: Results) -> str:
     """The page: a row for each scenario and store, then every problem."""
-    kinds = list(dict.fromkeys((run.scenario, run.store) for run in results.runs))
+    kinds = sorted({(run.scenario, run.store) for run in results.runs})
     minutes = sum(run.seconds for run in results.runs) / 60
     runs = f"{len(results.runs)} runs in {minutes:.0f} minutes"
     lines = [
