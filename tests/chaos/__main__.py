@@ -58,7 +58,8 @@ def main(
     with broker_for_tests(evidence / "broker") as broker:
         plan = [(name, number, choice[(number + at) % len(choice)]) for at, (name, number) in enumerate(kinds)]
         done = list(_runs(broker, plan, turns, labels, evidence))
-    command = f"python -m chaos --seed {seed} --runs {runs} --turns {turns} --labels {labels}"
+    chosen = [f"--scenario {name} " for name in names] + [f"--store {store} " for store in stores]
+    command = f"python -m chaos {''.join(chosen)}--seed {seed} --runs {runs} --turns {turns} --labels {labels}"
     results = Results(f"{datetime.now(UTC):%Y-%m-%d}", command, len(os.sched_getaffinity(0)), tuple(done))
     page = render(results)
     click.echo(page)
