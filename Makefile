@@ -60,6 +60,10 @@ contracts: setup
 bench-stream: setup-test
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.run --output deploy/benchmarks/bench-stream
 
+# Half an hour: kills, pauses, joins and leaves over live traffic, with a report.
+chaos: setup-test
+	PYTHONPATH=tests $(BIN)/python -m chaos --output deploy/benchmarks/chaos
+
 # Also the embedded broker's data; the virtual environment stays.
 clean:
 	@if $(BIN)/aegis broker status >/dev/null 2>&1; then $(BIN)/aegis broker stop; fi

@@ -23,6 +23,8 @@ from stream.topics import TopicNames
 
 log = structlog.get_logger()
 
+SETTLE_SHARE = 0.2
+"""Of the session time-out, for a write that a background task began just before the rebalance."""
 PROGRESS_SECONDS = 5.0
 """Between two progress lines of a recovery."""
 
@@ -100,7 +102,7 @@ class Ownership:
         self.claimed = generation
 
     async def _claim(self, partition: Partition) -> None:
-        if partition.writing:
+        if not await partition.settle(self._settings.session_timeout * SETTLE_SHARE):
             raise WriteError(
                 f"partition {partition.number} was reassigned while records were not acknowledged:"
                 " this worker ends and reads them again"

@@ -51,10 +51,11 @@ class Partition:
         self._unacknowledged: deque[dict[bytes, bytes | None]] = deque()
         self._last: asyncio.Future[None] | None = None
 
-    @property
-    def writing(self) -> bool:
-        """Is a write not acknowledged yet?"""
-        return self._last is not None and not self._last.done()
+    async def settle(self, seconds: float) -> bool:
+        """Wait until every write is acknowledged and applied; False if that took longer than `seconds`."""
+        if self._last is not None and not self._last.done():
+            await asyncio.wait([self._last], timeout=seconds)
+        return self._last is None or self._last.done()
 
     def get(self, key: bytes) -> bytes | None:
         """The newest value, acknowledged or not."""

@@ -11,10 +11,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, ProducerFenced
 
 from stream.consumer import Batch, BatchConsumer
-from stream.errors import PipelineError, StreamError, WriteError
+from stream.errors import FencedError, PipelineError, StreamError, WriteError
 from stream.intake import Intake
 from stream.ownership import Ownership
 from stream.partitions import Fatal, Partition
@@ -109,6 +109,9 @@ class Pipeline:
             await work
         except StreamError as error:
             self._fatal(error)
+            raise
+        except ProducerFenced as error:
+            self._fatal(FencedError(f"the broker refused a verdict ({error!r}): another worker owns its partition now"))
             raise
         except KafkaError as error:
             self._fatal(WriteError(f"the broker refused a record of the {self.name} pipeline ({error!r})"))

@@ -63,13 +63,13 @@ async def test_a_refused_write_ends_the_worker_as_fenced() -> None:
         await written
 
 
-async def test_a_partition_knows_whether_a_write_waits() -> None:
+async def test_a_partition_settles_when_its_writes_are_acknowledged() -> None:
     owned = Owned()
-    assert not owned.partition.writing
+    assert await owned.partition.settle(0.0)
     owned.partition.write({b"pa": b"1"})
-    assert owned.partition.writing
+    assert not await owned.partition.settle(0.01)
     await owned.log.acknowledge()
-    assert not owned.partition.writing
+    assert await owned.partition.settle(0.0)
 
 
 def early(due_ms: int) -> bytes:
