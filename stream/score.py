@@ -27,7 +27,7 @@ from stream.topics import TopicNames
 from stream.verdicts import Arrival, verdict
 from stream.view import MergedView
 
-SMALLEST, LARGEST = 8, 4000
+SMALLEST, LARGEST = 8, 2000
 """Turns scored together, at least and at most: below it a slow expert would be asked turn by turn, above it a batch's
 memory grows and its speed does not."""
 

@@ -32,7 +32,7 @@ def demo(seconds: float, plain: bool, report: Path) -> None:
       aegis demo --seconds 30
     """
     console = Console()
-    with Screen(plain or not console.is_terminal, console) as screen:
+    with Screen(plain or not console.is_terminal or console.is_dumb_terminal, console) as screen:
         outcome = asyncio.run(run(screen, seconds, report))
     screen.summary(outcome.facts, outcome.where_next)
     if not outcome.complete:

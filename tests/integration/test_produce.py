@@ -85,14 +85,13 @@ def test_labels_go_to_the_labels(topics: Settings) -> None:
 
 
 def test_bad_lines_are_named_and_not_sent_and_the_others_are(topics: Settings) -> None:
-    much = {"much": "x" * 1_100_000}
     bad = [
         turn(0),
         "no json",
         turn(1, role="bot"),
         turn(2, turn_id=""),
         turn(3, text="x" * 70_000),
-        turn(4, metadata=much),
+        turn(4, ignored="x" * 1_100_000),
     ]
     result = produce(topics, "-", text=lines(*bad, turn(5)))
     said = sorted(result.stderr.splitlines())

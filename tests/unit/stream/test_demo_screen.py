@@ -23,7 +23,14 @@ class Show:
     def __init__(self, plain: bool = True, width: int = 130, height: int = 40) -> None:
         self.out = io.StringIO()
         self.clock = Clock()
-        self.console = Console(file=self.out, width=width, height=height, force_terminal=not plain, color_system=None)
+        self.console = Console(
+            file=self.out,
+            width=width,
+            height=height,
+            force_terminal=not plain,
+            color_system=None,
+            _environ={"TERM": "xterm"},
+        )
         self.screen = Screen(plain, self.console, self.clock)
 
     @property
