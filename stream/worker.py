@@ -43,8 +43,8 @@ log = structlog.get_logger()
 COMMIT_SECONDS = 0.5
 """Between commits: what a crash reads again, at most, besides what was in flight."""
 POLL_RECORDS = 16_000
-"""In one look at what was fetched: a look waits for its turn on the loop, which a batch being decided holds for 30 ms, so
-few looks must bring much."""
+"""In one look at what was fetched: a look waits for its turn on the loop, which a batch being decided holds for 30 ms,
+so few looks must bring much."""
 BUFFERED_EVENTS = 8
 """Fetched batches that Faust holds for one agent before it stops fetching."""
 COLLECTOR_THRESHOLDS = (20_000, 20, 20)
