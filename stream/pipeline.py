@@ -2,8 +2,9 @@
 
 `begin` reads state and queues writes; what it returns is awaited by a second task, one after the other, while the next
 slices begin. The order matters: a turn that comes twice finds the pending record of its first coming before that is
-acknowledged, and its verdict must not be sent before the first one's. Offsets
-move only when that has ended. After a crash everything not committed is read again, and every effect is idempotent."""
+acknowledged, and its verdict must not be sent before the first one's. Offsets move only when that has ended. After a
+crash everything not committed is read again, and every effect is idempotent.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
