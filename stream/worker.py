@@ -6,6 +6,7 @@ only then are producer and stores closed."""
 
 import asyncio
 import gc
+import logging
 import os
 import signal
 import socket
@@ -217,7 +218,13 @@ def _agent(pipeline: Pipeline) -> Callable[[Any], Awaitable[None]]:
 
 
 async def _refuse_mismatches(settings: Settings) -> None:
-    mismatches = [mismatch for mismatch in await check(settings) if mismatch.refused]
+    library = logging.getLogger("aiokafka")
+    level = library.level
+    library.setLevel(logging.CRITICAL)  # an unreachable broker is one line, ours
+    try:
+        mismatches = [mismatch for mismatch in await check(settings) if mismatch.refused]
+    finally:
+        library.setLevel(level)
     if mismatches:
         more = f" (and {len(mismatches) - 1} more: aegis topics check)" if len(mismatches) > 1 else ""
         raise TopicsError(f"{mismatches[0]}{more}")
