@@ -7,10 +7,11 @@ StreamError
 ├── TopicsError            4   a topic is missing or not what the contract says
 ├── StateError             5   a state record or directory that this version cannot read
 │   └── OffsetsMissingError    state exists, committed offsets do not: where to go on is the operator's choice
-├── FencedError            6   another worker owns the partition now
-├── WriteError             7   the broker did not acknowledge a record in time
-├── StalledError           8   records wait and none has moved for `stall_timeout`
-├── PipelineError          9   a bug: an agent's pipeline raised
+├── PassingError               starting again is the remedy
+│   ├── FencedError        6   another worker owns the partition now
+│   ├── WriteError         7   the broker did not acknowledge a record in time
+│   ├── StalledError       8   records wait and none has moved for `stall_timeout`
+│   └── PipelineError      9   a bug: an agent's pipeline raised
 └── (10: an expert's files, `experts.errors`; 11: `ensemble.errors`; both at start)
 ```
 A worker never repairs itself in place: it ends with one line and starts again from its changelog."""
@@ -20,8 +21,6 @@ class StreamError(Exception):
     """Root of this package's errors; its text is one line that names what to do."""
 
     exit_code = 1
-    passes = False
-    """Whether starting again is the remedy."""
 
 
 class SettingsError(StreamError):
@@ -44,21 +43,21 @@ class OffsetsMissingError(StateError):
     pass
 
 
-class FencedError(StreamError):
+class PassingError(StreamError):
+    """Starting again is the remedy."""
+
+
+class FencedError(PassingError):
     exit_code = 6
-    passes = True
 
 
-class WriteError(StreamError):
+class WriteError(PassingError):
     exit_code = 7
-    passes = True
 
 
-class StalledError(StreamError):
+class StalledError(PassingError):
     exit_code = 8
-    passes = True
 
 
-class PipelineError(StreamError):
+class PipelineError(PassingError):
     exit_code = 9
-    passes = True

@@ -22,7 +22,7 @@ Found = AsyncGenerator[tuple[int, list[Any]], None]
 async def existing(settings: Settings, topic: str) -> AsyncGenerator[list[Any], None]:
     """Yields the aiokafka ConsumerRecords that the topic held when this began, in offset order within a partition.
 
-    Raises TopicsError, one line, when no broker answers or the topic is not there, BrokerError when it falls silent.
+    Raises TopicsError, one line, when the topic is not there, BrokerError when no broker answers or it falls silent.
     """
     tps = await _partitions(settings, topic)
     try:

@@ -169,7 +169,7 @@ class Learner:
     def _keep(self, lesson: Lesson, record: Any, label: Label, journey: Journey, now: int) -> str:
         key = state.early_key(label.tenant, label.turn_id, label.annotator)
         kept = lesson.get(key)
-        if kept is not None and _supersedes(state.decode_early(kept), label):
+        if kept is not None and _supersedes(state.decode_early(kept), label, journey.timestamp_ms):
             return "repeated"
         due = now + pause_ms(journey.tries)
         early = state.Early(
@@ -198,12 +198,15 @@ def _milliseconds(label: Label) -> int:
     return int(label.labelled_at.timestamp() * 1000)
 
 
-def _supersedes(kept: state.Early, label: Label) -> bool:
+def _supersedes(kept: state.Early, label: Label, stamp_ms: int) -> bool:
     """Does the kept label of the same annotator stand against this one? The newer does, of equals the more severe.
+
+    Times are clamped as those of votes are, to the broker's timestamp (ms since 1970).
 
     The same label again does not: it has come home from a search, and must be kept as a new record, since the one that
     it left here is deleted when the broker has acknowledged its departure."""
     other = decode_label(kept.value)
     if isinstance(other, Rejected):
         return False
-    return (_milliseconds(other), CLASSES.index(other.label)) > (_milliseconds(label), CLASSES.index(label.label))
+    theirs, mine = min(_milliseconds(other), kept.timestamp_ms), min(_milliseconds(label), stamp_ms)
+    return (theirs, CLASSES.index(other.label)) > (mine, CLASSES.index(label.label))

@@ -19,10 +19,22 @@ from stream.producer import Outgoing, Producer
 
 INTERVAL = 0.2
 """Seconds between publications: learning is hours late anyway, and the bound counts staleness as delay."""
-COUNTS_KEY = b"\0partitions"
-"""In partition 0: the partition counts that there have been, newest first."""
-BASELINE_PREFIX = b"\0baseline/"
-"""In partition 0, then the context: since when its regret is counted."""
+PART, BASELINE, COUNTS_KEY = b"m", b"b", b"c"
+"""What a key begins with: moments or baseline of the context that follows, or the partition counts so far, newest
+first. A tenant may have any name, so a context never stands alone. The last two are in partition 0."""
+
+
+def part_key(context: str) -> bytes:
+    return PART + context.encode()
+
+
+def baseline_key(context: str) -> bytes:
+    return BASELINE + context.encode()
+
+
+def context_of_key(key: bytes) -> str:
+    """Of a part's or a baseline's key."""
+    return key[1:].decode()
 
 
 class Part(msgspec.Struct, array_like=True):
@@ -109,6 +121,8 @@ class Projection:
             partition = self._ownership.partitions.get(number)
             if partition is not None and contexts and partition.generation:
                 offset = partition.next_offset - 1
-                records = [Outgoing(c.encode(), encode_part(offset, partition.moments_of(c))) for c in sorted(contexts)]
+                records = [
+                    Outgoing(part_key(c), encode_part(offset, partition.moments_of(c))) for c in sorted(contexts)
+                ]
                 sent.append(self._producer.append(self._topic, number, records))
         await asyncio.gather(*sent)

@@ -38,7 +38,7 @@ class Sender:
         self._due = 0.0
 
     async def start(self) -> Self:
-        """Connects. Raises TopicsError, one line, when no broker answers or the topic is not there."""
+        """Connects. Raises BrokerError, one line, when no broker answers, TopicsError when the topic is not there."""
         if not await topics_admin.partitions(self._settings, [self._topic]):
             raise TopicsError(f"topic {self._topic} does not exist: run `aegis topics create`")
         self._kafka = AIOKafkaProducer(

@@ -11,7 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
-from stream.errors import TopicsError
+from stream.errors import BrokerError, TopicsError
 from stream.settings import Settings
 from stream.topics import Mismatch, TopicFound, TopicNames, TopicSpec, compare, contract, fitted
 
@@ -24,7 +24,7 @@ SET_ON_TOPIC = 1  # Kafka's ConfigSource DYNAMIC_TOPIC_CONFIG: set on the topic 
 async def check(settings: Settings) -> list[Mismatch]:
     """Returns every point in which the broker's topics differ from the contract; empty when all is as it must be.
 
-    Raises TopicsError, one line, within 10 s when no broker answers.
+    Raises BrokerError, one line, within 10 s when no broker answers.
     """
     async with connected(settings) as admin:
         return await _compare_all(admin, settings)
@@ -52,7 +52,7 @@ async def create(settings: Settings) -> list[str]:
 async def delete(settings: Settings) -> list[str]:
     """Deletes the contract's topics and all they hold; returns the names of those that existed.
 
-    Raises TopicsError when no broker answers or it refuses.
+    Raises BrokerError when no broker answers, TopicsError when it refuses.
     """
     names = [spec.name for spec in contract(settings)]
     async with connected(settings) as admin:
@@ -67,7 +67,8 @@ async def delete(settings: Settings) -> list[str]:
 
 @asynccontextmanager
 async def connected(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
-    """Yields a connected client; whatever Kafka or the network raises inside becomes a TopicsError of one line."""
+    """Yields a connected client; what is raised inside becomes one line: BrokerError when no broker answers, TopicsError
+    when it refuses."""
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.broker, request_timeout_ms=int(CONNECT_SECONDS * 1000))
     try:
         try:
@@ -75,11 +76,11 @@ async def connected(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
                 await admin.start()
         except (KafkaError, OSError, ValueError) as error:
             start = "start one with `aegis broker start`, or name another with AEGIS_BROKER"
-            raise TopicsError(f"no broker answers at {settings.broker}: {start}") from error
+            raise BrokerError(f"no broker answers at {settings.broker}: {start}") from error
         async with asyncio.timeout(CHANGE_SECONDS * 2):
             yield admin
     except TimeoutError as error:
-        raise TopicsError(f"the broker at {settings.broker} took too long: see its log, then run this again") from error
+        raise BrokerError(f"the broker at {settings.broker} took too long: see its log, then run this again") from error
     except KafkaError as error:
         raise TopicsError(
             f"the broker at {settings.broker} refused ({error}): mend that, then run this again"
@@ -97,7 +98,7 @@ async def _compare_all(admin: AIOKafkaAdminClient, settings: Settings) -> list[M
 async def partitions(settings: Settings, names: Iterable[str]) -> dict[str, int]:
     """Returns how many partitions each of these topics has; one that is not there is left out, and is not made.
 
-    Raises TopicsError, one line, within 10 s when no broker answers.
+    Raises BrokerError, one line, within 10 s when no broker answers.
     """
     async with connected(settings) as admin:
         return {name: len(found) for name, found in (await topics_of(admin, names)).items()}

@@ -67,10 +67,10 @@ class MergedView:
             return
         if key == projection.COUNTS_KEY:
             self.partition_counts = projection.decode_counts(value)
-        elif key.startswith(projection.BASELINE_PREFIX):
-            self.baselines[key[len(projection.BASELINE_PREFIX) :].decode()] = projection.decode_baseline(value)
+        elif key.startswith(projection.BASELINE):
+            self.baselines[projection.context_of_key(key)] = projection.decode_baseline(value)
         else:
-            self._learn_part(partition, key.decode(), *projection.decode_part(value))
+            self._learn_part(partition, projection.context_of_key(key), *projection.decode_part(value))
 
     def _learn_part(self, partition: int, context: str, offset: int, moments: Moments) -> None:
         parts = self._parts.setdefault(context, {})

@@ -97,9 +97,7 @@ class WeightsPublisher:
         from nothing."""
         moments = self._view.total(context) if context in self._view.baselines else None
         self._view.baselines[context] = (policy.fingerprint(), moments)
-        return Outgoing(
-            projection.BASELINE_PREFIX + context.encode(), projection.encode_baseline(policy.fingerprint(), moments)
-        )
+        return Outgoing(projection.baseline_key(context), projection.encode_baseline(policy.fingerprint(), moments))
 
     def _weights(self, context: str, policy: Policy) -> Weights:
         moments, (_, baseline) = self._view.total(context), self._view.baselines[context]

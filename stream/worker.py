@@ -18,7 +18,7 @@ import structlog
 from experts.executor import Panel
 from stream.dead_letters import DeadLetters
 from stream.early import retry_early
-from stream.errors import PipelineError, StreamError, TopicsError
+from stream.errors import PassingError, PipelineError, StreamError, TopicsError
 from stream.expiry import expire_pending, keep_claims
 from stream.faust_app import AegisApp, StateTables, store_url
 from stream.health import Health
@@ -58,7 +58,7 @@ follow."""
 def end_process(error: StreamError) -> NoReturn:
     """One line and the error's exit code. Nothing is cleaned up: the changelog and the committed offsets are the truth,
     and a half-stopped worker would only hold its partitions longer."""
-    again = {"remedy": "start it again: it goes on from its changelog"} if error.passes else {}
+    again = {"remedy": "start it again: it goes on from its changelog"} if isinstance(error, PassingError) else {}
     log.critical("worker_ended", reason=str(error), exit_code=error.exit_code, **again)
     os._exit(error.exit_code)
 

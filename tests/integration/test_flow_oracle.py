@@ -132,7 +132,9 @@ def with_moments_off_in_the_seventh_digit(settings: Settings, logs: Logs) -> Log
     where = logs.changelog[index]
     moments = decode_moments(where.value)
     off = replace(moments, expert=moments.expert * (1 + 1e-7))
-    newest = last(logs.moments, lambda r: r.key == b"default/user" and r.partition == where.partition)
+    newest = last(
+        logs.moments, lambda r: r.key == projection.part_key("default/user") and r.partition == where.partition
+    )
     offset, _ = projection.decode_part(logs.moments[newest].value)
     return replace(
         logs,
@@ -142,7 +144,7 @@ def with_moments_off_in_the_seventh_digit(settings: Settings, logs: Logs) -> Log
 
 
 def with_published_moments_that_are_old(settings: Settings, logs: Logs) -> Logs:
-    newest = logs.moments[last(logs.moments, lambda record: record.key == b"default/user")]
+    newest = logs.moments[last(logs.moments, lambda record: record.key == projection.part_key("default/user"))]
     said = projection.decode_part(newest.value or b"")[1]
 
     def is_newest(record: Kept) -> bool:

@@ -311,8 +311,9 @@ def _published_moments(records: Iterable[Any]) -> dict[tuple[int, str], bytes]:
     """What a reader of moments.v1 holds: of each partition and context, the part with the highest changelog offset."""
     newest: dict[tuple[int, str], tuple[int, bytes]] = {}
     for record in records:
-        if record.key != projection.COUNTS_KEY and not record.key.startswith(projection.BASELINE_PREFIX):
-            key, (offset, moments) = (record.partition, record.key.decode()), projection.decode_part(record.value)
+        if record.key.startswith(projection.PART):
+            context = projection.context_of_key(record.key)
+            key, (offset, moments) = (record.partition, context), projection.decode_part(record.value)
             if key not in newest or newest[key][0] <= offset:
                 newest[key] = (offset, encode_moments(moments))
     return {key: value for key, (_, value) in newest.items()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -121,13 +120,4 @@ class WorkerProcess:
 
 def environment(settings: Settings) -> dict[str, str]:
     """The variables of a process with these settings; none of this process's own."""
-    ours = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    values = {name: value for name, value in settings.model_dump().items() if value is not None}
-    values["log_format"] = "json"
-    return {**ours, **{f"{PREFIX}{name.upper()}": _written(value) for name, value in values.items()}}
-
-
-def _written(value: Any) -> str:
-    if isinstance(value, dict):
-        return json.dumps(value)
-    return ",".join(value) if isinstance(value, tuple) else str(value)
+    return {**settings.environment(), f"{PREFIX}LOG_FORMAT": "json"}

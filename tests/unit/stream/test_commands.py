@@ -18,7 +18,7 @@ from experts.executor import Panel
 from experts.fakes import InstantExpert, SlowExpert
 from stream.__main__ import COMMANDS, cli
 from stream.commands import ENSEMBLE_EXIT_CODE, EXPERTS_EXIT_CODE, OneLineErrors, exit_code
-from stream.errors import FencedError, SettingsError
+from stream.errors import BrokerError, FencedError, SettingsError
 
 EXPERTS = tuple(InstantExpert(f"expert{salt}", salt=salt) for salt in range(3))
 
@@ -111,7 +111,7 @@ def test_a_broker_that_does_not_answer_is_one_line(command: tuple[str, ...], mon
     monkeypatch.setenv("AEGIS_BROKER", "127.0.0.1:1")
     result = invoke(*command, text="")
     assert result.stderr.startswith("Error: no broker answers at 127.0.0.1:1: ")
-    assert (result.exit_code, result.stderr.count("\n"), result.stdout) == (4, 1, "")
+    assert (result.exit_code, result.stderr.count("\n"), result.stdout) == (BrokerError.exit_code, 1, "")
 
 
 @pytest.mark.parametrize("place", ["yesterday", "2026-13-01T00:00:00Z", "2026-01-31T12:00:00"])

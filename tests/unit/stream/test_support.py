@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from stream.broker import free_port
-from stream.errors import TopicsError
+from stream.errors import BrokerError
 from support.broker import NAMED, broker_for_tests
 from support.kafka import eventually, eventually_async
 
@@ -14,7 +14,7 @@ def test_a_test_broker_that_is_named_and_unreachable_is_a_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(NAMED, f"127.0.0.1:{free_port()}")
-    with pytest.raises(TopicsError, match="no broker answers"), broker_for_tests(tmp_path):
+    with pytest.raises(BrokerError, match="no broker answers"), broker_for_tests(tmp_path):
         pass
 
 
