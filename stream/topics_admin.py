@@ -67,8 +67,8 @@ async def delete(settings: Settings) -> list[str]:
 
 @asynccontextmanager
 async def connected(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
-    """Yields a connected client; what is raised inside becomes one line: BrokerError when no broker answers, TopicsError
-    when it refuses."""
+    """Yields a connected client; what is raised inside becomes one line: BrokerError when no broker answers,
+    TopicsError when it refuses."""
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.broker, request_timeout_ms=int(CONNECT_SECONDS * 1000))
     try:
         try:
