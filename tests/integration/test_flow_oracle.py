@@ -82,7 +82,10 @@ def test_the_replay_of_the_topics_has_the_workers_moments_to_1e_9(flow: Flow, to
     assert (found.turns, found.letters) == (TURNS, 2)
     assert found.votes > TURNS / 2
     assert found.distance <= 1e-9
-    assert {record.key for record in told.moments} >= {b"default/user", b"strict/user"}
+    assert {record.key for record in told.moments} >= {
+        projection.part_key("default/user"),
+        projection.part_key("strict/user"),
+    }
 
 
 Change = Callable[[Settings, Logs], Logs]
