@@ -181,7 +181,8 @@ def _format(java: str, libs: Path, directory: Path) -> None:
     if mark.is_file():
         return
     cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    tool = ["kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", cluster]
+    # One word, not two: every 64th id begins with a dash, which Kafka's tool would read as another option.
+    tool = ["kafka.tools.StorageTool", "format", "--ignore-formatted", f"--cluster-id={cluster}"]
     command = [*_java(java, libs, directory), *tool, "-c", str(directory / "server.properties")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=START_SECONDS, check=False)
     if done.returncode:
