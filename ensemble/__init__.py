@@ -60,6 +60,7 @@ from ensemble.policy import CLASSES, DEFENSIVE, PERMISSIVE, POLICIES, Policy
 from ensemble.regret import RegretReport, report
 from ensemble.replay import Replay, distance
 from ensemble.rounds import STATISTICS, Rounds
+from ensemble.shadows import shadow_of
 from ensemble.votes import Vote, cast, majority
 
 __all__ = [
@@ -97,6 +98,7 @@ __all__ = [
     "merge",
     "report",
     "rescale",
+    "shadow_of",
     "subtract",
     "total",
     "zero",

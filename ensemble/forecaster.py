@@ -12,7 +12,8 @@ Cesa-Bianchi & Lugosi 2006, ch. 2 and 3):
     score   = sum_h v[h] p[h]
 
 Weights are kept as logarithms and normalised after their maximum is subtracted: a linear weight underflows, and then
-stays dead. A newcomer has no rounds, so R = 0: it starts as if it had slept until now.
+stays dead. A newcomer has no rounds, so R = 0: it starts as if it had slept until now. A shadow
+(`shadows.py`) is not in the panel: it has no weight, and its rounds without a vote are in no R.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from ensemble.losses import cumulative, eta
 from ensemble.moments import Moments, align
 from ensemble.policy import Policy
 from ensemble.rounds import CLIP, Floats, N
+from ensemble.shadows import voters_of
 
 MOST_EXPERTS: Final = 64
 """An awake mask must fit into one machine word, so that turns with the same mask are found by sorting integers."""
@@ -82,9 +84,10 @@ class Forecaster:
         Raises AdviceError when the panel has no or over 64 experts or names one twice, or the prior is no distribution
         with each above 0."""
         aligned = align(moments, experts)
+        known = {*aligned.experts, *voters_of(moments.experts)}  # the K of the bound, which counts the retired too
         if not 1 <= len(aligned.experts) <= MOST_EXPERTS:
             raise AdviceError(f"a panel has 1 to {MOST_EXPERTS} experts: {len(aligned.experts)} were named")
-        rate = eta(policy, recent_rounds(aligned), len(aligned.experts))
+        rate = eta(policy, recent_rounds(aligned), len(known))
         return cls(
             experts=aligned.experts,
             log_w=np.log(checked_prior(prior, len(aligned.experts))) + rate[:, None] * regrets(aligned, policy),

@@ -60,7 +60,7 @@ class Moments:
     """
 
     experts: tuple[str, ...]
-    """K names "name@version"."""
+    """K names "name@version"; the rounds of one that had no vote are under a name of their own, see `shadows.py`."""
     half_lives: tuple[float, ...]
     """H seconds, strictly decreasing, the first is infinity."""
     at: float

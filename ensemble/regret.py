@@ -53,14 +53,21 @@ Labels that come after it may be of turns that the old policy forecast. They wer
 misses j - 1 of the others, D >= j (j - 1) / 2, and there are at most j = (1 + sqrt(1 + 8 D)) / 2, each costing r at
 either level: 2 r j is added (with weights 2 r (D + sqrt(sum q^2))).
 
-What no bound covers: a forecast that had read a label which was corrected later, and a panel or prior that was not the
-one named here. The moments are then those of the corrected history, and the forecasts were made from another one.
+Newcomers, the retired and shadows. Who does not vote sleeps: its term of the potential stands still. So the panel may
+change at any time, and K counts every expert that ever voted: with pi uniform over them, weights over those awake are
+what they would have been had all been known from the start. A shadow's rounds stand in a row of their own
+(`shadows.py`), which has no part in weights, K, bound, ratio and alarm; its losses and the regret to it are told beside
+them.
+
+What no bound covers: a forecast that had read a label which was corrected later, a prior that was not the one named
+here, and, under the absolute loss, whose rate depends on K, a panel that grew. The moments are then those of the
+corrected history, and the forecasts were made from another one.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -70,6 +77,7 @@ from ensemble.losses import cumulative, eta, rate_scale, span
 from ensemble.moments import Moments, align, subtract, zero
 from ensemble.policy import Policy
 from ensemble.rounds import Floats
+from ensemble.shadows import expert_of, shadows_of, voters_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +85,7 @@ class RegretReport:
     """Losses, regrets and bounds of one context under one policy, in units of loss."""
 
     experts: tuple[str, ...]
+    """K that voted."""
     rounds: int
     """T, labelled rounds."""
     delay: float
@@ -95,20 +104,38 @@ class RegretReport:
     """The largest regret[i] / bounds[i]: above 1 is an alarm, at or below 0 the ensemble beats every expert."""
     alarm: bool
     """Some regret is above its bound: a bug or a wrong label stream, not bad luck."""
+    shadows: tuple[str, ...] = ()
+    """S experts with rounds in which they had no vote; an expert may be among `experts` too, for its other rounds."""
+    shadow_losses: Floats = field(default_factory=lambda: np.zeros(0))
+    """[S] of each, over the rounds in which it was a shadow and advised."""
+    shadow_regret: Floats = field(default_factory=lambda: np.zeros(0))
+    """[S] of the published scores to each, over those rounds. Nothing bounds it, and it raises no alarm."""
 
 
 def report(
     moments: Moments, policy: Policy, *, baseline: Moments | None = None, prior: ArrayLike | None = None
 ) -> RegretReport:
-    """Regret to every expert that the moments know, and its bound.
+    """Regret to every expert that the moments know, and its bound; and to every shadow, without one.
 
     With `baseline`, a copy of the moments when the policy changed, both are since the change. `prior[K]`, in the order
-    of `moments.experts`, is the one that the forecasts started from, uniform unless given. Pass moments with every
-    expert that ever advised, also retired ones: K in the bound counts them.
+    of those of `moments.experts` that voted, is the one that the forecasts started from, uniform unless given. Pass
+    moments with every expert that ever advised, also retired ones: K in the bound counts them.
 
     Raises MomentsMismatchError when baseline and moments have other half-lives, AdviceError when the prior is no
     distribution.
     """
+    told = _of_voters(align(moments, voters_of(moments.experts)), policy, baseline, prior)
+    names = shadows_of(moments.experts)
+    if not names:
+        return told
+    since = align(moments if baseline is None else subtract(moments, baseline), names)
+    losses = cumulative(since.own, policy)
+    regret = cumulative(since.published, policy) - losses
+    shadows = tuple(map(expert_of, names))
+    return replace(told, shadows=shadows, shadow_losses=losses, shadow_regret=regret)
+
+
+def _of_voters(moments: Moments, policy: Policy, baseline: Moments | None, prior: ArrayLike | None) -> RegretReport:
     before = zero(moments.experts, moments.half_lives) if baseline is None else align(baseline, moments.experts)
     since = moments if baseline is None else align(subtract(moments, before), moments.experts)
     shown = cumulative(since.published, policy)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble import Forecaster, Moments, Policy, Rounds, fold, zero
+from ensemble import Forecaster, Moments, Policy, Rounds, fold, shadow_of, zero
 from support.rounds import NOON
 from support.textbook import loss_of
 
@@ -17,6 +17,7 @@ Floats = NDArray[np.float64]
 Advise = Callable[[np.random.Generator, int, int], tuple[Floats, NDArray[np.bool_]]]
 Judge = Callable[[np.random.Generator, int, float, Policy], int]
 Delay = Callable[[np.random.Generator, int], int]
+Votes = Callable[[int, int], NDArray[np.bool_]]
 
 
 def constants(rng: np.random.Generator, turn: int, experts: int) -> tuple[Floats, NDArray[np.bool_]]:
@@ -56,6 +57,18 @@ def at_random(rng: np.random.Generator, turn: int, score: float, policy: Policy)
     return int(rng.integers(0, 3))
 
 
+def everyone(turn: int, experts: int) -> NDArray[np.bool_]:
+    """Nobody is a shadow."""
+    return np.ones(experts, np.bool_)
+
+
+def in_turn(turn: int, experts: int) -> NDArray[np.bool_]:
+    """Each is a shadow for long stretches of its own, most of all in the beginning; one always votes."""
+    votes: NDArray[np.bool_] = np.equal((turn // (23 + 11 * np.arange(experts))) % 2, 1)
+    votes[(turn // 50) % experts] = True
+    return votes
+
+
 def after(turns: int) -> Delay:
     """Labels that arrive after this many further turns."""
     return lambda rng, turn: turns
@@ -81,11 +94,14 @@ class Stream:
     prior: Floats | None = None
     pace_s: float = 60.0
     """Seconds from turn to turn."""
+    votes: Votes = everyone
+    """Who is no shadow in a turn."""
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.seed)
         self.panel = tuple(f"expert-{index}@1" for index in range(self.experts))
-        self.moments = zero(self.panel)
+        self.shadows = tuple(map(shadow_of, self.panel)) if self.votes is not everyone else ()
+        self.moments = zero(self.panel + self.shadows)
         self.turn = 0
         self._arriving: dict[int, list[Rounds]] = defaultdict(list)
 
@@ -107,12 +123,12 @@ class Stream:
     def _decide(self) -> Rounds:
         scores, awake = self.advise(self.rng, self.turn, self.experts)
         forecaster = Forecaster.of(self.moments, self.policy, self.panel, self.prior)
-        said = forecaster.forecast(scores[None], awake[None])
+        votes = awake & self.votes(self.turn, self.experts)
+        said = forecaster.forecast(scores[None], votes[None])
         label = self.judge(self.rng, self.turn, float(said.published[0]), self.policy)
         chosen = self.rng.random() < self.labelled_with
         rounds = Rounds.of(
-            scores[None],
-            awake[None],
+            *self._rows(scores, awake, votes),
             said.forecasts,
             said.published,
             [label],
@@ -121,6 +137,16 @@ class Stream:
             q=1.0 / self.labelled_with,
         )
         return rounds if chosen else rounds.select(slice(0, 0))
+
+    def _rows(
+        self, scores: Floats, awake: NDArray[np.bool_], votes: NDArray[np.bool_]
+    ) -> tuple[Floats, NDArray[np.bool_]]:
+        """Scores and who advised, for the rows of the moments. With nobody to vote there is no forecast to learn
+        from."""
+        if not self.shadows:
+            return scores[None], votes[None]
+        beside = awake & ~votes & votes.any()
+        return np.concatenate([scores, scores])[None], np.concatenate([votes, beside])[None]
 
     def _learn(self, arrived: list[Rounds]) -> None:
         for rounds in arrived:
