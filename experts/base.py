@@ -17,7 +17,8 @@ OK: Final = 0
 TIMEOUT: Final = 1
 ERROR: Final = 2
 ABSTAINED: Final = 3
-STATUS_NAMES: Final = ("ok", "timeout", "error", "abstained")
+SHADOW: Final = 4  # it advised, and has no vote: whoever asks a panel marks it, no panel answers it
+STATUS_NAMES: Final = ("ok", "timeout", "error", "abstained", "shadow")
 
 
 class Passage(Struct, frozen=True, gc=False):
@@ -26,6 +27,16 @@ class Passage(Struct, frozen=True, gc=False):
     role: str
     text: str
     history: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What one expert says of N passages: `scores` as `Expert.advise` gives them, and, from an expert that tells risks
+    apart, `risks` float32[N, R] over `experts.taxonomy.RISKS`, NaN where it says nothing of a risk or abstains.
+    """
+
+    scores: Scores
+    risks: npt.NDArray[np.float32] | None = None
 
 
 @runtime_checkable
@@ -58,11 +69,14 @@ class Advice:
 
     `scores` is float32[N, K], NaN wherever the expert is asleep; `status` is uint8[N, K] of the codes above;
     `seconds` is float64[K], how long each expert computed (or was waited for, where it timed out).
+    `risks` is float32[N, R] over `experts.taxonomy.RISKS`: the mean of the experts that tell risks apart and were
+    awake, NaN where none was; None if the panel has no such expert.
     """
 
     scores: Scores
     status: Statuses
     seconds: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    risks: npt.NDArray[np.float32] | None = None
 
     @property
     def awake(self) -> npt.NDArray[np.bool_]:

@@ -5,6 +5,7 @@
     ├── DeviceError        the device that was asked for is not there
     ├── ModelError         a model that does not load, or whose inputs or outputs are not those of its kind
     ├── PanelError         a panel put together wrongly (no expert, one id twice) or used after it was closed
+    ├── ExportError        a model on disk that cannot be made an expert: its files, labels or outputs say why
     └── TrainingError      training that cannot start: data, a package or a checkpoint is missing or does not fit
 
 What an expert raises while it advises is none of these: the executor turns it into the status ERROR of the passages
@@ -30,6 +31,10 @@ class ModelError(ExpertsError):
 
 class PanelError(ExpertsError):
     """The panel was put together wrongly, or used after it was closed."""
+
+
+class ExportError(ExpertsError):
+    """A model on disk cannot be made an expert."""
 
 
 class TrainingError(ExpertsError):

@@ -33,6 +33,27 @@ class InstantExpert:
         return np.array([hashed_score(passage, self.salt) for passage in passages], np.float32)
 
 
+def recalled_score(passage: Passage) -> float:
+    """A score in [0, 1) that depends on the turns before it, too."""
+    said = [*passage.history, (passage.role, passage.text)]
+    return zlib.crc32("\0".join(f"{role}\n{text}" for role, text in said).encode("utf-8", "surrogatepass")) / 2**32
+
+
+@dataclass(frozen=True, slots=True)
+class RecallingExpert:
+    """Answers at once, with scores that tell one history from another."""
+
+    name: str = "recalling"
+    version: str = "1"
+
+    @property
+    def id(self) -> str:
+        return f"{self.name}@{self.version}"
+
+    def advise(self, passages: Sequence[Passage]) -> Scores:
+        return np.array([recalled_score(passage) for passage in passages], np.float32)
+
+
 @dataclass(frozen=True, slots=True)
 class ConstantExpert:
     """Says the same of everything: the cheapest expert there can be. NaN abstains, infinity and 2.0 are no

@@ -10,29 +10,14 @@ import logging
 import queue
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
-import numpy as np
-
-from experts.base import ABSTAINED, ERROR, OK, TIMEOUT, Expert, Passage, Scores, Statuses
+from experts.answers import Answer, asleep, checked, opinion
+from experts.base import ERROR, TIMEOUT, Expert, Passage
+from experts.isolation import described, in_parts
 
 log = logging.getLogger(__name__)
-
-# One poison passage among N is found with 2 log2(N) calls; twice that leaves room for two of them, and bounds what an
-# expert that fails always can cost: 36 calls for a batch of 256.
-CALLS_PER_HALVING: Final = 4
-
-
-@dataclass(slots=True)
-class Answer:
-    """One expert's column: scores float32[N], status uint8[N], and the seconds that it took."""
-
-    scores: Scores
-    status: Statuses
-    seconds: float = 0.0
 
 
 @dataclass(slots=True)
@@ -46,54 +31,20 @@ class Call:
     abandoned: bool = False
 
 
-def asleep(count: int, status: int, seconds: float = 0.0) -> Answer:
-    """The answer of an expert that says nothing of any of the passages."""
-    return Answer(np.full(count, np.nan, np.float32), np.full(count, status, np.uint8), seconds)
-
-
-def checked(raw: Scores, count: int) -> Answer:
-    """The expert's own array with everything that is no probability turned into an abstention. ValueError on a wrong
-    shape.
-    """
-    scores = np.asarray(raw, np.float32)
-    if scores.shape != (count,):
-        raise ValueError(f"the expert answered with shape {scores.shape} to {count} passages")
-    valid = (scores >= 0) & (scores <= 1)
-    if valid.all():
-        return Answer(scores, np.zeros(count, np.uint8))
-    status = np.where(valid, OK, ABSTAINED).astype(np.uint8)
-    return Answer(np.where(valid, scores, np.float32(np.nan)), status)
-
-
 def ask(expert: Expert, passages: Sequence[Passage], on_error: Callable[[BaseException], None]) -> Answer:
     """Ask once, and by halves where it fails: one poison passage must not silence the expert for its whole batch.
 
     `on_error` is told of the first failure only. Nothing that the expert raises leaves this function.
     """
-    count = len(passages)
-    try:
-        return checked(expert.advise(passages), count)
-    except BaseException as error:  # noqa: BLE001 - even SystemExit must not kill the lane
-        on_error(error)
-    answer = asleep(count, ERROR)
-    waiting = deque(halves(0, count))
-    for _ in range(CALLS_PER_HALVING * count.bit_length()):
-        if not waiting:
-            break
-        start, stop = waiting.popleft()
-        try:
-            part = checked(expert.advise(passages[start:stop]), stop - start)
-        except BaseException:  # noqa: BLE001 - told of already: this is the search for the passage behind it
-            waiting.extend(halves(start, stop))
-        else:
-            answer.scores[start:stop], answer.status[start:stop] = part.scores, part.status
+    parts = in_parts(
+        lambda start, stop: checked(opinion(expert, passages[start:stop]), stop - start), len(passages), on_error
+    )
+    if len(parts) == 1 and parts[0][:2] == (0, len(passages)):
+        return parts[0][2]
+    answer = asleep(len(passages), ERROR)
+    for start, stop, part in parts:
+        answer.fill(slice(start, stop), part)
     return answer
-
-
-def halves(start: int, stop: int) -> list[tuple[int, int]]:
-    """The two halves of a range, or nothing when one passage is left: it is the poison."""
-    middle = (start + stop) // 2
-    return [(start, middle), (middle, stop)] if stop - start > 1 else []
 
 
 class Lane:
@@ -101,6 +52,7 @@ class Lane:
 
     def __init__(self, expert: Expert) -> None:
         self.expert = expert
+        self.failure: str | None = None
         self._calls: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._current: Call | None = None
@@ -152,6 +104,9 @@ class Lane:
         try:
             while (call := self._calls.get()) is not None:
                 self._serve(call)
+        except BaseException as error:  # noqa: BLE001 - what an expert raises is caught in `ask`: this is a bug of ours
+            self.failure = f"thread {self._thread.name} died of {described(error)}"
+            log.critical("%s: expert %s answers no more; restart the worker", self.failure, self.expert.id)
         finally:
             self._end()
 
@@ -175,6 +130,7 @@ class Lane:
         """However the thread ends, no caller may wait for an answer that never comes."""
         with self._lock:
             self._ended = True
+            self._stuck = False
             waiting = [self._current] if self._current else []
             while not self._calls.empty():
                 waiting += filter(None, [self._calls.get_nowait()])
@@ -188,10 +144,5 @@ class Lane:
 
     def _report(self, error: BaseException) -> None:
         """Log the first failure of a row of them, by type and place: the message might quote a turn's text."""
-        if self._failing:
-            return
-        trace = error.__traceback__
-        while trace is not None and trace.tb_next is not None:
-            trace = trace.tb_next
-        place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace is not None else "unknown"
-        log.warning("expert %s failed with %s at %s", self.expert.id, type(error).__name__, place)
+        if not self._failing:
+            log.warning("expert %s failed with %s", self.expert.id, described(error))

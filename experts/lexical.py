@@ -19,6 +19,7 @@ from experts.manifest import Manifest
 from experts.served import OnnxExpert
 from experts.session import Device, Session
 from experts.tokenization import encode, open_tokenizer, readable
+from experts.trunk import Trunk
 
 INPUTS: Final = {"words", "characters"}
 # The longest n-grams: the graph slices that many columns, so a batch is never narrower.
@@ -75,4 +76,4 @@ def lexical(manifest: Manifest, files: Mapping[str, bytes], device: Device, thre
     """
     reader = lexical_reader(files["tokenizer.json"], files["characters.json"], manifest.reads.max_tokens, manifest.id)
     session = Session(files["model.onnx"], f"the model of {manifest.id}", INPUTS, "cpu", 1)
-    return OnnxExpert(manifest, reader, session, BUDGET)
+    return OnnxExpert(manifest, Trunk(manifest.id, manifest.reads.roles, reader, session, BUDGET))

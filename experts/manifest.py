@@ -14,12 +14,15 @@ from experts.calibration import Calibration
 from experts.errors import ManifestError
 
 MANIFEST: Final = "manifest.json"
-VERSION: Final = 1
-Kind = Literal["lexical", "classifier"]
+VERSION: Final = 2
+Kind = Literal["lexical", "classifier", "head", "backbone", "guard"]
 # What an expert of a kind cannot do without; other files may stand beside them.
 FILES: Final[Mapping[Kind, frozenset[str]]] = {
     "lexical": frozenset({"model.onnx", "tokenizer.json", "characters.json"}),
     "classifier": frozenset({"model.onnx", "tokenizer.json"}),
+    "backbone": frozenset({"model.onnx", "tokenizer.json"}),
+    "head": frozenset({"model.onnx"}),
+    "guard": frozenset({"model.onnx", "tokenizer.json", "guard.json"}),
 }
 PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -50,6 +53,22 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     licence: str
 
 
+class Label(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One output column of the model: the name that the model's makers gave it, and what it means here: `unsafe`,
+    `safe`, `none` (nothing that moderation asks for) or a risk of `experts.taxonomy.RISKS`.
+    """
+
+    name: str
+    means: Word
+
+
+class Backbone(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The encoder that a head stands on: its folder's name, beside the head's, and the sha256 of its manifest."""
+
+    name: Word
+    sha256: Sha256
+
+
 class Tokens(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Token ids that the code must know."""
 
@@ -57,9 +76,14 @@ class Tokens(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a folder holds. `manifest` is the version of this form; `labels` names the model's outputs in order."""
+    """What a folder holds. `manifest` is the version of this form; `labels` are the model's output columns in order.
 
-    manifest: Literal[1]
+    `outputs` says how columns become probabilities: each by itself (`sigmoid`) or all against each other (`softmax`).
+    The logit of unsafe is, of `sigmoid` columns, the one that means `unsafe`, else the largest that means a risk; of
+    `softmax` columns, the log-sum-exp of those that mean `unsafe` or a risk minus that of all others.
+    """
+
+    manifest: Literal[2]
     name: Word
     version: Word
     kind: Kind
@@ -67,10 +91,12 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     files: dict[str, Sha256]
     reads: Reads
     calibration: Platt
-    labels: tuple[Word, ...]
+    labels: tuple[Label, ...]
     tokens: Tokens
     licence: str
     sources: tuple[Source, ...]
+    outputs: Literal["sigmoid", "softmax"] = "sigmoid"
+    backbone: Backbone | None = None
 
     @property
     def id(self) -> str:

@@ -6,10 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
+from experts import backbones
 from experts.base import Expert
 from experts.classifier import classifier
 from experts.errors import ManifestError
 from experts.executor import OnFailure, Panel
+from experts.guard import guard
 from experts.lexical import lexical
 from experts.manifest import MANIFEST, Kind, Manifest, read_files, read_manifest
 from experts.served import OnnxExpert
@@ -19,23 +23,41 @@ from experts.session import Device
 ZOO: Final = Path(__file__).parent / "zoo"
 
 Loader = Callable[[Manifest, Mapping[str, bytes], Device, int | None], OnnxExpert[Any]]
-LOADERS: Final[Mapping[Kind, Loader]] = {"lexical": lexical, "classifier": classifier}
+LOADERS: Final[Mapping[Kind, Loader]] = {"lexical": lexical, "classifier": classifier, "guard": guard}
 
 
 def names(root: Path = ZOO) -> tuple[str, ...]:
     """The folders of `root` that hold an expert, sorted. ManifestError if `root` is not a folder."""
     if not root.is_dir():
         raise ManifestError(f"{root} is not a folder: name the one that holds the experts' folders")
-    return tuple(sorted(path.parent.name for path in root.glob(f"*/{MANIFEST}")))
+    return tuple(sorted(path.parent.name for path in root.glob(f"*/{MANIFEST}") if _kind(path) != "backbone"))
+
+
+class _OfKind(msgspec.Struct):
+    kind: str
+
+
+def _kind(manifest: Path) -> str | None:
+    """None if the file does not say: then it is listed, and loading it says what is wrong."""
+    try:
+        return msgspec.json.decode(manifest.read_bytes(), type=_OfKind).kind
+    except (OSError, msgspec.DecodeError):
+        return None
 
 
 def load_expert(folder: Path, device: Device = "auto", threads: int | None = None) -> OnnxExpert[Any]:
     """The expert of a folder, once every file has the sha256 of its manifest; `threads` None means one a core.
 
-    ManifestError, ModelError or DeviceError, each in one line with what to do.
+    Heads on one backbone share it as long as one of them lives. ManifestError, ModelError or DeviceError, each in one
+    line with what to do.
     """
     manifest = read_manifest(folder)
-    return LOADERS[manifest.kind](manifest, read_files(folder, manifest), device, threads)
+    if manifest.kind == "backbone":
+        raise ManifestError(f"{folder} is a backbone, not an expert: name the heads that stand on it")
+    files = read_files(folder, manifest)
+    if manifest.kind == "head":
+        return backbones.head(folder, manifest, files, device, threads)
+    return LOADERS[manifest.kind](manifest, files, device, threads)
 
 
 def load_experts(

@@ -11,7 +11,7 @@ from experts.base import ABSTAINED, ERROR, OK, TIMEOUT, Expert, Passage, Scores
 from experts.errors import PanelError
 from experts.executor import OnFailure, Panel
 from experts.fakes import ConstantExpert, CrashingExpert, InstantExpert, NaNExpert, SlowExpert, hashed_score
-from experts.lane import CALLS_PER_HALVING
+from experts.isolation import CALLS_PER_HALVING
 
 PATIENCE = 30.0  # seconds that a test waits for what must happen; far above any real wait
 

@@ -9,8 +9,8 @@ import pytest
 
 from experts.base import Passage
 from experts.errors import ManifestError, ModelError
-from experts.manifest import read_files, read_manifest
-from experts.registry import ZOO, load_expert
+from experts.manifest import Label, read_files, read_manifest
+from experts.registry import ZOO, load_expert, names
 
 
 @pytest.fixture
@@ -27,13 +27,13 @@ def rewrite(folder: Path, **changes: Any) -> None:
 def test_a_manifest_says_what_the_expert_is_and_where_it_comes_from() -> None:
     manifest = read_manifest(ZOO / "lexical")
     assert manifest.id == f"lexical@{manifest.version}"
-    assert manifest.labels == ("unsafe",)
+    assert manifest.labels == (Label("unsafe", "unsafe"),)
     assert {"user", "assistant", "system"} == set(manifest.reads.roles)
     assert all(source.licence for source in manifest.sources)
 
 
 def test_every_file_has_the_sha256_of_the_manifest() -> None:
-    for name in ("lexical", "semantic"):
+    for name in ("encoder", *names(ZOO)):
         manifest = read_manifest(ZOO / name)
         contents = read_files(ZOO / name, manifest)
         assert {file: hashlib.sha256(content).hexdigest() for file, content in contents.items()} == manifest.files
@@ -62,8 +62,8 @@ def test_a_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_manifest_of_an_unknown_form_is_refused_whatever_else_is_in_it(folder: Path) -> None:
-    (folder / "manifest.json").write_text('{"manifest": 2, "new": true}')
-    with pytest.raises(ManifestError, match="is of form 2, this version reads 1: upgrade"):
+    (folder / "manifest.json").write_text('{"manifest": 3, "new": true}')
+    with pytest.raises(ManifestError, match="is of form 3, this version reads 2: upgrade"):
         load_expert(folder)
 
 
