@@ -1,4 +1,4 @@
-"""Exports a fine-tuned classifier to ONNX, its weights stored as int8 and computed with as fp32. Needs torch and onnx.
+"""Exports what was fine-tuned to ONNX, its weights stored as int8 and computed with as fp32. Needs torch and onnx.
 
 Only weights are rounded; what flows between the layers stays fp32. So a score does not depend on the other texts of its
 batch, which it does with dynamic int8 (by up to 0.11).
@@ -17,75 +17,67 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import torch
-from onnx import helper, numpy_helper
 
-from experts.base import Scores
 from experts.batching import CPU_BUDGET, plan
-from experts.classifier import INPUTS, ClassifierReader, Tokens
+from experts.classifier import NEEDED, TYPES
+from experts.export.storage import LEAST, as_stored, store_as_int8
+from experts.served import FEATURES
 from experts.session import Session
-from experts.train.finetune import Classifier, Row, backbone_tokenizer, logits, tensors
+from experts.train.encoder import NOTHING, Head, Model, Row, logits, tensors
 
 OPSET: Final = 17
-# Smaller tensors (biases, norms) are not worth rounding.
-LEAST: Final = 1024
 # Rows on which the exported model is compared with PyTorch.
 COMPARED: Final = 256
 
 
-def export(model: Classifier) -> bytes:
-    """The ONNX file's content: int64[N, T] inputs as `experts.classifier.INPUTS`, logits float[N]."""
-    graph = onnx.load_from_string(traced(model))
-    store_as_int8(graph.graph)
-    onnx.checker.check_model(graph, full_check=True)
-    return bytes(graph.SerializeToString())
+def export_encoder(model: Model) -> bytes:
+    """The encoder's ONNX file: int64[N, T] inputs as of `experts.classifier`, `features` float32[N, D]."""
+    names = ["input_ids", "attention_mask", *([TYPES] if model.encoder.typed else [])]
+    example = tensors([Row([5, 6, 7], [0] * 3, NOTHING, NOTHING), Row([5, 6], [0] * 2, NOTHING, NOTHING)], 0, True)
+    axes = {name: {0: "rows", 1: "tokens"} for name in names} | {FEATURES: {0: "rows"}}
+    return stored(traced(model.encoder, example[: len(names)], names, FEATURES, axes))
 
 
-def traced(model: Classifier) -> bytes:
-    """The model as PyTorch exports it, in fp32."""
-    names = ["input_ids", "attention_mask", "token_type_ids"]
+def export_head(head: Head) -> bytes:
+    """A head's ONNX file: `features` float32[N, D] to `logits` float32[N, C]."""
+    example = torch.zeros(2, head.layers[0].in_features)
+    axes = {FEATURES: {0: "rows"}, "logits": {0: "rows"}}
+    return stored(traced(head, (example,), [FEATURES], "logits", axes))
+
+
+def export_whole(model: Model) -> bytes:
+    """Encoder and heads in one ONNX file, for an expert that shares nothing: `logits` float32[N, C]."""
+    names = ["input_ids", "attention_mask", *([TYPES] if model.encoder.typed else [])]
+    example = tensors([Row([5, 6, 7], [0] * 3, NOTHING, NOTHING), Row([5, 6], [0] * 2, NOTHING, NOTHING)], 0, True)
+    axes = {name: {0: "rows", 1: "tokens"} for name in names} | {"logits": {0: "rows"}}
+    return stored(traced(model, example[: len(names)], names, "logits", axes))
+
+
+def traced(module: Any, example: tuple[Any, ...], inputs: list[str], output: str, axes: Any) -> Any:
+    """The graph as PyTorch exports it, in fp32."""
     content = io.BytesIO()
     with warnings.catch_warnings():
         # The tracing exporter is deprecated in favour of one that needs onnxscript, and warns of each constant it
         # folds.
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            model.eval(),
-            tensors([Row([101, 2054, 102], [0, 0, 0]), Row([101, 102], [0, 0])]),
+            module.eval(),
+            example,
             content,
-            input_names=names,
-            output_names=["logit"],
-            dynamic_axes={name: {0: "rows", 1: "tokens"} for name in names} | {"logit": {0: "rows"}},
+            input_names=inputs,
+            output_names=[output],
+            dynamic_axes=axes,
             opset_version=OPSET,
             dynamo=False,
         )
-    return content.getvalue()
+    return onnx.load_from_string(content.getvalue())
 
 
-def rounded(weights: npt.NDArray[np.float32], axis: int) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
-    """A matrix as int8, with a scale for each index of `axis`: symmetric, to the nearest."""
-    scales = (np.abs(weights).max(axis=1 - axis) / 127).astype(np.float32)
-    scales[scales == 0] = 1.0
-    return np.round(weights / np.expand_dims(scales, 1 - axis)).astype(np.int8), scales
-
-
-def store_as_int8(graph: Any) -> None:
-    """Replace every large matrix by its int8 form and a DequantizeLinear: per row for embeddings, per output for
-    products.
-    """
-    uses = {name: node for node in graph.node for name in node.input}
-    for tensor in list(graph.initializer):
-        weights = numpy_helper.to_array(tensor)
-        if weights.ndim != 2 or weights.size < LEAST or weights.dtype != np.float32:
-            continue
-        axis = 0 if uses[tensor.name].op_type == "Gather" else 1
-        small, scales = rounded(weights, axis)
-        name = tensor.name
-        graph.initializer.remove(tensor)
-        graph.initializer.extend(
-            [numpy_helper.from_array(small, f"{name}.int8"), numpy_helper.from_array(scales, f"{name}.scale")]
-        )
-        inputs = [f"{name}.int8", f"{name}.scale"]
-        graph.node.insert(0, helper.make_node("DequantizeLinear", inputs, [name], axis=axis))
+def stored(graph: Any) -> bytes:
+    """The graph's file with its matrices as int8."""
+    store_as_int8(graph.graph)
+    onnx.checker.check_model(graph, full_check=True)
+    return bytes(graph.SerializeToString())
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,31 +88,39 @@ class Difference:
     most: float
     same_weights: float
 
+    def __str__(self) -> str:
+        return (
+            f"with the weights as trained they differ by {self.mean:.4f} on average and {self.most:.4f} at most, "
+            f"with the stored weights by {self.same_weights:.1e} at most"
+        )
 
-def compare(model: Classifier, exported: bytes, rows: Sequence[Row]) -> Difference:
-    """The differences on these rows."""
-    served = onnx_logits(exported, rows)
-    from_trained = np.abs(served - logits(model, rows))
-    from_stored = np.abs(served - logits(with_stored_weights(model), rows))
+
+def compare(model: Model, encoder: bytes, heads: Sequence[bytes], rows: Sequence[Row], pad: int) -> Difference:
+    """The differences on these rows, over the columns of all heads; no heads: `encoder` is the whole model."""
+    served = onnx_logits(encoder, heads, rows, pad)
+    from_trained = np.abs(served - logits(model, rows, pad))
+    from_stored = np.abs(served - logits(with_stored_weights(model), rows, pad))
     return Difference(float(from_trained.mean()), float(from_trained.max()), float(from_stored.max()))
 
 
-def with_stored_weights(model: Classifier) -> Classifier:
+def with_stored_weights(model: Model) -> Model:
     """The PyTorch model with its matrices rounded as they are stored."""
     result = copy.deepcopy(model)
-    for weights in result.bert.parameters():
+    for weights in result.parameters():
+        # What is looked up by a computed position (MPNet's distances) is small, and PyTorch keeps the rest in rows.
         if weights.ndim == 2 and weights.numel() >= LEAST:
-            # PyTorch keeps a product's outputs in rows, as it does an embedding's tokens.
-            small, scales = rounded(weights.detach().numpy(), 0)
-            weights.data = torch.from_numpy(small.astype(np.float32) * scales[:, None])
+            weights.data = torch.from_numpy(as_stored(weights.detach().numpy(), 0))
     return result
 
 
-def onnx_logits(exported: bytes, rows: Sequence[Row]) -> Scores:
-    """The exported model's logits, float32[N], batched as they are when served."""
-    session = Session(exported, "the exported model", set(INPUTS), "cpu")
-    reader = ClassifierReader(backbone_tokenizer(), 1, history=True, pad=0)
-    result = np.empty(len(rows), np.float32)
-    for batch in plan([len(row.ids) for row in rows], CPU_BUDGET):
-        result[batch] = session.run(reader.feeds([Tokens(rows[index].ids, rows[index].types) for index in batch]))
-    return result
+def onnx_logits(encoder: bytes, heads: Sequence[bytes], rows: Sequence[Row], pad: int) -> npt.NDArray[np.float32]:
+    """The exported models' logits, float32[N, C], batched as they are when served."""
+    body = Session(encoder, "the exported encoder", set(NEEDED), "cpu", optional=frozenset({TYPES}))
+    tops = [Session(head, "an exported head", {FEATURES}, "cpu", 1) for head in heads]
+    names = ("input_ids", "attention_mask", TYPES)
+    parts, order = [], plan([len(row.ids) for row in rows], CPU_BUDGET)
+    for batch in order:
+        inputs = tensors([rows[index] for index in batch], pad, TYPES in body.inputs)
+        features = body.run({name: value.numpy() for name, value in zip(names, inputs, strict=False)})
+        parts.append(np.concatenate([top.run({FEATURES: features}) for top in tops], 1) if tops else features)
+    return np.concatenate(parts)[np.argsort(np.concatenate(order))]

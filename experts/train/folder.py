@@ -1,24 +1,21 @@
-"""Writes an expert's folder: the model, its tokenizers, the manifest and the card. Needs scikit-learn."""
+"""Writes the folder of an expert of ours: the model, its tokenizers, the manifest and the card. Needs scikit-learn."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
-import click
-import msgspec
+import numpy as np
 
-from experts.base import Expert, Passage
+from experts.base import Passage, Scores
 from experts.calibration import Calibration
-from experts.manifest import MANIFEST, VERSION, Kind, Manifest, Platt, Reads, Source, Tokens
-from experts.registry import load_expert
+from experts.export.folder import digests, write_expert
+from experts.manifest import MANIFEST, VERSION, Backbone, Kind, Label, Manifest, Platt, Reads, Source, Tokens
 from experts.train.data import Example, read_set
-from experts.train.quality import Figures, best_threshold, figures, fit_calibration, labels
-
-CARD: Final = "README.md"
+from experts.train.quality import Labelled, best_threshold, figures
 
 LICENCE: Final = "Apache-2.0"
 ROLES: Final = ("user", "assistant", "system")
@@ -45,47 +42,20 @@ SET_LICENCES: Final[Mapping[str, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
-    """What training has made of an expert, before it is written."""
+UNSAFE: Final = (Label("unsafe", "unsafe"),)
 
-    name: str
-    version: str
-    kind: Kind
-    summary: str
-    files: Mapping[str, bytes]
-    reads: Reads
-    calibration: Calibration
-    weights: Sequence[Source] = ()
-
-    def manifest(self) -> Manifest:
-        """The manifest of these files."""
-        digests = {name: hashlib.sha256(content).hexdigest() for name, content in self.files.items()}
-        sets = [Source(name, licence) for name, licence in SET_LICENCES.items()]
-        return Manifest(
-            manifest=VERSION,
-            name=self.name,
-            version=self.version,
-            kind=self.kind,
-            summary=self.summary,
-            files=digests,
-            reads=self.reads,
-            calibration=Platt(self.calibration.scale, self.calibration.bias),
-            labels=("unsafe",),
-            tokens=Tokens(pad=0),
-            licence=LICENCE,
-            sources=(*self.weights, *sets),
-        )
+# What of a row an expert is measured by; None: it says nothing of that row.
+Truth = Callable[[Example], bool | None]
 
 
-def write(out: Path, made: Made) -> None:
-    """Write the files and then the manifest, so that a half-written folder does not load."""
-    out.mkdir(parents=True, exist_ok=True)
-    (out / MANIFEST).unlink(missing_ok=True)
-    for name, content in made.files.items():
-        (out / name).write_bytes(content)
-    text = msgspec.json.format(msgspec.json.encode(made.manifest()), indent=2)
-    (out / MANIFEST).write_bytes(text + b"\n")
+def permissive(row: Example) -> bool | None:
+    """Whether the row is unsafe if needs-caution is safe."""
+    return None if math.isnan(row.permissive) else row.permissive >= 0.5
+
+
+def defensive(row: Example) -> bool | None:
+    """Whether the row is unsafe if needs-caution is, too."""
+    return None if math.isnan(row.defensive) else row.defensive >= 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,62 +67,137 @@ class Story:
     command: str
 
 
-def finish(out: Path, draft: Made, held_out: Sequence[Example], data: Path, story: Story) -> None:
-    """Calibrate a draft on held-out rows, write its folder, measure what is served from there, and write the card."""
-    write(out, draft)
-    calibration = fit_calibration(load_expert(out, "cpu").logits(passages(held_out)), held_out)
-    made = replace(draft, calibration=calibration)
-    write(out, made)
-    table = measured(load_expert(out, "cpu"), held_out, data)
-    (out / CARD).write_text(card(made, story, table))
-    click.echo("\n".join(table), err=True)
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What training has made of an expert, before it is written."""
+
+    name: str
+    version: str
+    kind: Kind
+    summary: str
+    files: Mapping[str, bytes]
+    reads: Reads
+    story: Story
+    calibration: Calibration = field(default_factory=Calibration)
+    weights: Sequence[Source] = ()
+    sets: Mapping[str, str] = field(default_factory=lambda: SET_LICENCES)
+    labels: tuple[Label, ...] = UNSAFE
+    pad: int = 0
+    backbone: Backbone | None = None
+    licence: str = LICENCE
+
+    def manifest(self) -> Manifest:
+        """The manifest of these files."""
+        return Manifest(
+            manifest=VERSION,
+            name=self.name,
+            version=self.version,
+            kind=self.kind,
+            summary=self.summary,
+            files=digests(self.files),
+            reads=self.reads,
+            calibration=Platt(self.calibration.scale, self.calibration.bias),
+            labels=self.labels,
+            tokens=Tokens(pad=self.pad),
+            licence=self.licence,
+            sources=(*self.weights, *(Source(name, licence) for name, licence in self.sets.items())),
+            backbone=self.backbone,
+        )
 
 
-def passages(examples: Sequence[Example]) -> list[Passage]:
-    """What the expert reads of the rows."""
-    return [example.passage for example in examples]
+def write(out: Path, made: Made, table: Sequence[str] = ()) -> None:
+    """Write card and files and then the manifest, so that a half-written folder does not load."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / MANIFEST).unlink(missing_ok=True)
+    write_expert(out, made.manifest(), made.files, card(made, table))
 
 
-def measured(expert: Expert, held_out: Sequence[Example], data: Path) -> list[str]:
-    """The rows of a card's table: held-out rows and the dev sets, at 0.5 and at the held-out rows' best threshold."""
+class Read(Protocol):
+    """Anything with a passage."""
+
+    @property
+    def passage(self) -> Passage: ...
+
+
+def passages_of(rows: Sequence[Read]) -> list[Passage]:
+    """What an expert reads of the rows."""
+    return [row.passage for row in rows]
+
+
+def labelled(rows: Sequence[Example], truth: Truth) -> tuple[list[int], Labelled]:
+    """The rows of which something is known, by number, and with it."""
+    known = [(index, unsafe) for index, row in enumerate(rows) if (unsafe := truth(row)) is not None]
+    kept = [index for index, _ in known]
+    return kept, Labelled([rows[index].source for index in kept], np.array([unsafe for _, unsafe in known], bool))
+
+
+def places(data: Path, held_out: Sequence[Example]) -> dict[str, Sequence[Example]]:
+    """The rows that experts are measured on, by the name that the card gives them."""
     aegis = list(read_set(data / "dev" / "aegis2_validation"))
-    places: dict[str, Sequence[Example]] = {
-        "held-out part of the training sets": held_out,
+    return {
+        HELD_OUT: held_out,
         "Aegis 2.0 validation": aegis,
         "Aegis 2.0 validation, prompts": [example for example in aegis if example.passage.role == "user"],
         "Aegis 2.0 validation, replies": [example for example in aegis if example.passage.role == "assistant"],
         "HateCheck (diagnostic)": list(read_set(data / "dev" / "hatecheck")),
     }
-    scores = {place: expert.advise(passages(examples)) for place, examples in places.items()}
-    best = best_threshold(scores["held-out part of the training sets"], held_out)
+
+
+HELD_OUT: Final = "held-out part of the training sets"
+
+
+def measured(found: Mapping[str, tuple[Sequence[Example], Scores]], truth: Truth) -> list[str]:
+    """The rows of a card's table: rows and scores by place, at 0.5 and at the held-out rows' best threshold. Rows on
+    which the expert abstains are left out.
+    """
+    return table_of({place: _judged(rows, scores, truth) for place, (rows, scores) in found.items()}, HELD_OUT)
+
+
+def table_of(judged: Mapping[str, tuple[Scores, Labelled]], held_out: str) -> list[str]:
+    """The rows of a card's table, the second threshold being the best of the place `held_out`."""
+    best = best_threshold(*judged[held_out])
     return [
-        line(place, figures(scores[place], labels(examples), threshold))
-        for place, examples in places.items()
+        _line(place, scores, known, threshold)
+        for place, (scores, known) in judged.items()
         for threshold in (0.5, best)
+        if len(scores)
     ]
 
 
-def line(place: str, f: Figures) -> str:
-    """One row of the table of figures."""
+def _judged(rows: Sequence[Example], scores: Scores, truth: Truth) -> tuple[Scores, Labelled]:
+    kept, known = labelled(rows, truth)
+    awake = ~np.isnan(scores[kept])
+    sources = [source for source, heard in zip(known.sources, awake, strict=True) if heard]
+    return scores[kept][awake], Labelled(sources, known.unsafe[awake])
+
+
+def _line(place: str, scores: Scores, known: Labelled, threshold: float) -> str:
+    f = figures(scores, known.unsafe, threshold)
     numbers = f"{f.auprc:.3f} | {f.threshold:.2f} | {f.f1:.3f} | {f.false_positive_rate:.3f}"
     return f"| {place} | {f.rows} | {f.unsafe} | {numbers} |"
 
 
-def card(made: Made, story: Story, table: Sequence[str]) -> str:
+def card(made: Made, table: Sequence[str]) -> str:
     """The card in Markdown: what it is, how good it is, what it was made of and how it fails."""
     head = "| rows | n | unsafe | AUPRC | threshold | F1 | false-positive rate |\n|---|---|---|---|---|---|---|"
     sources = "\n".join(f"| {source.name} | {source.licence} |" for source in made.manifest().sources)
-    return "\n".join(
-        [
-            f"# {made.name} {made.version}\n\n{made.summary}",
-            f"\n## How it was made\n\n{story.how}\n\n    {story.command}",
+    parts = [
+        f"# {made.name} {made.version}\n\n{made.summary}",
+        f"\n## How it was made\n\n{made.story.how}\n\n    {made.story.command}",
+    ]
+    if table:
+        parts += [
             f"\n## How good it is\n\n{head}",
             *table,
-            "\nMeasured on the files of this folder, as they are served. Scores are calibrated to a base rate of 20 %",
-            "unsafe, so 0.5 is a cautious threshold where there is more; the other is the best on the held-out rows.",
+            "\nMeasured on the files of this folder, as they are served. Scores are calibrated (Platt) to a base rate",
+            "of 20 % unsafe, so 0.5 is cautious where there is more; the other threshold is the best on held-out rows.",
+        ]
+    return "\n".join(
+        [
+            *parts,
             "\n## Where it fails\n",
-            *(f"- {failure}" for failure in story.failures),
+            *(f"- {failure}" for failure in made.story.failures),
             f"\n## Data, weights and licences\n\n| source | licence |\n|---|---|\n{sources}",
-            f"\nThe expert itself: {LICENCE}.\n",
+            f"\nThe expert itself: {made.licence}.\n",
         ]
     )

@@ -1,12 +1,13 @@
 """Trains the lexical expert: logistic regression over hashed n-grams.
 
-python -m experts.train.lexical --data DIR --out DIR
+    aegis experts train lexical --data DIR --out DIR
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,14 +15,13 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from experts.calibration import Calibration
 from experts.lexical import lexical_reader
 from experts.manifest import Reads
 from experts.train.command import one_line_errors
 from experts.train.data import Example, training_examples
 
 NAME: Final = "lexical"
-VERSION: Final = "1"
+VERSION: Final = "2"
 SUMMARY: Final = (
     "Logistic regression over n-grams of one to two words and of two to five characters; it reads the text alone."
 )
@@ -31,7 +31,7 @@ FAILURES: Final = (
     "HateCheck, which is made of such pairs, it is no better than chance.",
     "Instructions for harm in plain, polite words, and jailbreaks, mostly pass: no single word gives them away.",
     "English only: other languages get about the base rate.",
-    "It reads the first 256 words and the first 2,048 characters.",
+    "It reads at most 256 words and 2,048 characters; what is longer loses its end.",
 )
 
 MAX_WORDS: Final = 256
@@ -89,20 +89,30 @@ def fit(matrix: Any, unsafe: npt.NDArray[np.bool_], weights: npt.NDArray[np.floa
     return model, table, scale
 
 
-def draft(learned: Sequence[Example], c: float) -> Any:
-    """The expert's files learned from these rows, as an uncalibrated `Made`."""
+def files_of(learned: Sequence[Example], c: float) -> dict[str, bytes]:
+    """The expert's files, learned from these rows."""
     from experts.train import ngrams
-    from experts.train.folder import ROLES, Made
-    from experts.train.quality import balanced_weights, labels
+    from experts.train.quality import Labelled, balanced_weights
 
     words, characters = tokenizers([example.passage.text for example in learned])
     reader = lexical_reader(words.encode(), characters.encode(), MAX_WORDS, NAME)
     matrix = ngrams.features(reader.encode([example.passage for example in learned]))
-    model, table, scale = fit(matrix, labels(learned), balanced_weights(learned, 0.5), c)
+    unsafe = np.array([example.unsafe for example in learned], bool)
+    weights = balanced_weights(Labelled([example.source for example in learned], unsafe), 0.5)
+    model, table, scale = fit(matrix, unsafe, weights, c)
     onnx = ngrams.build(table, scale, float(model.intercept_[0])).SerializeToString()
-    files = {"model.onnx": onnx, "tokenizer.json": words.encode(), "characters.json": characters.encode()}
-    reads = Reads(roles=ROLES, history=False, max_tokens=MAX_WORDS)
-    return Made(NAME, VERSION, "lexical", SUMMARY, files, reads, Calibration())
+    return {"model.onnx": onnx, "tokenizer.json": words.encode(), "characters.json": characters.encode()}
+
+
+def story_of(learned: int, held_out: int, c: float) -> Any:
+    """What the card tells of how it was made."""
+    from experts.train.folder import Story
+
+    how = (
+        f"Learned from {learned} rows of the sets below, each set and class weighing as the square root of its "
+        f"rows, unsafe and safe the same in all (seed {SEED}, C {c}). {held_out} rows were held out to calibrate."
+    )
+    return Story(how, FAILURES, "aegis experts train lexical --data DIR --out experts/zoo/lexical")
 
 
 @click.command()
@@ -111,18 +121,30 @@ def draft(learned: Sequence[Example], c: float) -> Any:
 @click.option("--c", type=float, default=C, show_default=True, help="Inverse strength of the L2 penalty.")
 @one_line_errors("sklearn", "scipy", "onnx")
 def main(data: Path, out: Path, c: float) -> None:
-    """Train the lexical expert, calibrate it, and write its folder and card."""
-    from experts.train.folder import Story, finish
+    """Train the lexical expert, calibrate it, and write its folder and card.
+
+    \b
+    Example:
+      aegis experts train lexical --data ../shared/datasets --out experts/zoo/lexical
+    """
+    from experts.registry import load_expert
+    from experts.train import folder
+    from experts.train.quality import fit_calibration
 
     learned, held_out = training_examples(data, SEED)
     click.echo(f"learning from {len(learned)} rows, {len(held_out)} are held out", err=True)
-    how = (
-        f"Learned from {len(learned)} rows of the sets below, each set and class weighing as the square root of its "
-        f"rows, unsafe and safe the same in all (seed {SEED}, C {c}). {len(held_out)} rows were held out to calibrate."
-    )
-    command = "python -m experts.train.lexical --data DIR --out experts/zoo/lexical"
-    finish(out, draft(learned, c), held_out, data, Story(how, FAILURES, command))
-
-
-if __name__ == "__main__":
-    main()
+    story = story_of(len(learned), len(held_out), c)
+    reads = Reads(roles=folder.ROLES, history=False, max_tokens=MAX_WORDS)
+    made = folder.Made(NAME, VERSION, "lexical", SUMMARY, files_of(learned, c), reads, story)
+    folder.write(out, made)
+    kept, known = folder.labelled(held_out, folder.permissive)
+    logits = load_expert(out, "cpu").logits(folder.passages_of([held_out[index] for index in kept]))
+    made = replace(made, calibration=fit_calibration(logits, known))
+    folder.write(out, made)
+    expert = load_expert(out, "cpu")
+    found = {
+        place: (rows, expert.advise(folder.passages_of(rows))) for place, rows in folder.places(data, held_out).items()
+    }
+    table = folder.measured(found, folder.permissive)
+    folder.write(out, made, table)
+    click.echo("\n".join(table), err=True)

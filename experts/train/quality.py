@@ -10,10 +10,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import average_precision_score, precision_recall_curve
+from sklearn.metrics import precision_recall_curve
 
+from experts import figures as measuring
 from experts.calibration import Calibration
-from experts.train.data import Example
+from experts.errors import TrainingError
 
 # About what moderated traffic holds; the training sets are balanced, so their own base rate would make every score too
 # high.
@@ -23,28 +24,36 @@ Floats = npt.NDArray[np.floating]
 Labels = npt.NDArray[np.bool_]
 
 
-def labels(examples: Sequence[Example]) -> Labels:
-    """bool[N]: who is unsafe."""
-    return np.array([example.unsafe for example in examples], bool)
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """N rows: the set that each is from, and bool[N] who is unsafe."""
+
+    sources: Sequence[str]
+    unsafe: Labels
 
 
-def balanced_weights(examples: Sequence[Example], unsafe_share: float) -> npt.NDArray[np.float64]:
+def balanced_weights(rows: Labelled, unsafe_share: float) -> npt.NDArray[np.float64]:
     """Weights, float64[N] of mean 1: each set and class counts as the square root of its rows, unsafe ones
     `unsafe_share` in all.
     """
-    sizes = Counter((example.source, example.unsafe) for example in examples)
-    weights = np.array([sizes[example.source, example.unsafe] ** -0.5 for example in examples])
-    unsafe = labels(examples)
-    weights[unsafe] *= unsafe_share / weights[unsafe].sum()
-    weights[~unsafe] *= (1 - unsafe_share) / weights[~unsafe].sum()
-    return weights * len(examples)
+    keys = list(zip(rows.sources, rows.unsafe.tolist(), strict=True))
+    sizes = Counter(keys)
+    weights = np.array([sizes[key] ** -0.5 for key in keys])
+    weights[rows.unsafe] *= unsafe_share / weights[rows.unsafe].sum()
+    weights[~rows.unsafe] *= (1 - unsafe_share) / weights[~rows.unsafe].sum()
+    return weights * len(keys)
 
 
-def fit_calibration(logits: Floats, examples: Sequence[Example]) -> Calibration:
-    """Platt scaling by maximum likelihood on held-out rows, weighted to the base rate."""
-    weights = balanced_weights(examples, BASE_RATE)
-    model = LogisticRegression(C=1e6).fit(logits.reshape(-1, 1), labels(examples), weights)
-    return Calibration(float(model.coef_[0, 0]), float(model.intercept_[0]))
+def fit_calibration(logits: Floats, rows: Labelled) -> Calibration:
+    """Platt scaling by maximum likelihood on held-out rows, weighted to the base rate. TrainingError if the logits are
+    not higher where a row is unsafe.
+    """
+    weights = balanced_weights(rows, BASE_RATE)
+    model = LogisticRegression(C=1e6).fit(logits.reshape(-1, 1), rows.unsafe, weights)
+    scale, bias = float(model.coef_[0, 0]), float(model.intercept_[0])
+    if not scale > 0:
+        raise TrainingError("unsafe held-out rows do not score higher than safe ones: train longer, or on more rows")
+    return Calibration(scale, bias)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +71,15 @@ class Figures:
 
 
 def figures(scores: Floats, unsafe: Labels, threshold: float) -> Figures:
-    """The figures of scores float[N] against labels bool[N]; NaN, an abstention, counts as safe."""
-    scores = np.nan_to_num(scores, nan=0.0)
-    flagged = scores >= threshold
-    hits = int((flagged & unsafe).sum())
-    f1 = 2 * hits / max(1, int(flagged.sum()) + int(unsafe.sum()))
-    false_positives = int((flagged & ~unsafe).sum()) / max(1, int((~unsafe).sum()))
-    auprc = float(average_precision_score(unsafe, scores))
-    return Figures(len(scores), int(unsafe.sum()), auprc, threshold, f1, false_positives)
+    """The figures of scores float[N] against labels bool[N]. Of one class only, what is not defined is NaN."""
+    found = measuring.figures(scores, unsafe, (threshold,))
+    rate = found.false_positive_rate.item()
+    return Figures(len(scores), int(unsafe.sum()), found.auprc.item(), threshold, found.f1.item(), rate)
 
 
-def best_threshold(scores: Floats, examples: Sequence[Example]) -> float:
+def best_threshold(scores: Floats, rows: Labelled) -> float:
     """The threshold with the best F1 on held-out rows, both classes weighing the same."""
-    weights = balanced_weights(examples, 0.5)
-    precision, recall, thresholds = precision_recall_curve(labels(examples), scores, sample_weight=weights)
+    weights = balanced_weights(rows, 0.5)
+    precision, recall, thresholds = precision_recall_curve(rows.unsafe, scores, sample_weight=weights)
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
     return float(thresholds[int(np.argmax(f1[:-1]))])

@@ -1,5 +1,7 @@
 """Training and export, on models small enough for a test. Needs the extra `train`."""
 
+import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ CRUEL = ("I hate you", "you stupid fool, go away", "hateful idiots, all of you",
 
 def corpus() -> list[Example]:
     return [
-        Example(Passage("user", f"{text} {number}"), unsafe, "s", f"{number}")
+        Example(Passage("user", f"{text} {number}"), float(unsafe), float(unsafe), None, "s", f"{number}")
         for unsafe, texts in ((False, KIND), (True, CRUEL))
         for text in texts
         for number in range(5)
@@ -84,39 +86,81 @@ def test_every_character_has_one_id_whatever_its_case_or_width() -> None:
 
 
 def tiny() -> Any:
-    """A classifier of the semantic expert's make with random weights, two layers, and 32 wide."""
+    """A model of the shipped experts' make with random weights, two layers, and 32 wide: two heads, of 1 and 3."""
     from transformers import BertConfig, BertModel
 
-    from experts.train.finetune import Classifier
+    from experts.train.encoder import Encoder, Model
 
     torch.manual_seed(5)
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
     config = BertConfig(vocab_size=30522, attn_implementation="sdpa", initializer_range=0.3, **sizes)
-    return Classifier(BertModel(config, add_pooling_layer=False)).eval()
+    body = BertModel(config, add_pooling_layer=False)
+    body.embeddings.requires_grad_(False)
+    for module in body.modules():
+        if hasattr(module, "dropout_prob"):
+            module.dropout_prob = 0.0
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    return Model(Encoder(body), {"one": 1, "three": 3}).eval()
 
 
-def test_the_exported_classifier_agrees_with_pytorch() -> None:
-    from experts.train import export, finetune
+def minilm() -> Any:
+    from experts.train.backbones import MINILM, base_folder, open_tokenizer
+
+    return open_tokenizer(base_folder(MINILM))[0]
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What one row of the corpus teaches: the first head all, the second nothing."""
+
+    passage: Passage
+    targets: Any
+    weights: Any
+
+
+def lessons() -> Any:
+    from experts.train.encoder import taught
+
+    weights = np.array([1, 0, 0, 0], np.float32)
+    known = [Taught(row.passage, np.full(4, row.unsafe, np.float32), weights) for row in corpus()]
+    return taught(known, minilm(), 64)
+
+
+def test_the_exported_parts_agree_with_pytorch_together_and_in_one() -> None:
+    from experts.train import encoder, export
 
     model = tiny()
     passages = [Passage("user", " ".join(KIND[:length])) for length in (1, 2, 3, 4)]
     passages.append(Passage("assistant", CRUEL[0], (("user", KIND[0]),)))
-    rows = finetune.encoded(passages, finetune.backbone_tokenizer())
-    difference = export.compare(model, export.export(model), rows)
-    assert difference.same_weights < 2e-5
-    assert 0 < difference.most < 0.5
+    rows = encoder.encoded(passages, minilm(), 64)
+    heads = [export.export_head(head) for head in model.heads.values()]
+    for body, tops in ((export.export_encoder(model), heads), (export.export_whole(model), [])):
+        difference = export.compare(model, body, tops, rows, 0)
+        assert difference.same_weights < 2e-5
+        assert 0 < difference.most < 0.5
 
 
-def test_the_exported_classifier_is_stored_in_a_byte_a_weight() -> None:
+def test_the_exported_encoder_is_stored_in_a_byte_a_weight() -> None:
     from experts.train import export
 
     model = tiny()
-    weights = sum(parameter.numel() for parameter in model.parameters())
-    assert len(export.export(model)) < 1.35 * weights
+    weights = sum(parameter.numel() for parameter in model.encoder.parameters())
+    assert len(export.export_encoder(model)) < 1.35 * weights
+
+
+def test_rows_of_about_one_length_are_batched_every_row_once_an_epoch() -> None:
+    from experts.train.encoder import Recipe, batches, steps_of
+
+    rows = lessons()
+    found = batches(rows, Recipe(tokens_per_batch=64), 0)
+    assert sorted(id(row) for batch in found for row in batch) == sorted(map(id, rows))
+    assert all(len(batch) * max(map(steps_of, batch)) * 16 <= 64 for batch in found)
+    assert found != batches(rows, Recipe(tokens_per_batch=64), 1)
 
 
 def test_rounding_is_by_row_so_that_a_large_row_costs_a_small_one_nothing() -> None:
-    from experts.train.export import rounded
+    from experts.export.storage import rounded
 
     weights = np.array([[0.01, -0.02], [10.0, 5.0], [0.0, 0.0]], np.float32)
     small, scales = rounded(weights, 0)
@@ -126,85 +170,108 @@ def test_rounding_is_by_row_so_that_a_large_row_costs_a_small_one_nothing() -> N
     assert other.tolist() == scales.tolist()
 
 
+def run(recipe: Any, rows: Any, checkpoint: Path) -> Any:
+    from experts.train.encoder import Training
+
+    return Training(recipe, tiny(), rows, 0, checkpoint)
+
+
 def test_training_that_was_interrupted_ends_with_the_same_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from experts.train import finetune
+    from experts.train import encoder
 
-    monkeypatch.setattr(finetune, "new_classifier", tiny)
-    monkeypatch.setattr(finetune, "CHECKPOINT_EVERY", 0.0)
-    recipe = finetune.Recipe(tokens_per_batch=64, epochs=1)
-    rows = finetune.labelled(corpus(), finetune.backbone_tokenizer())
-    whole = finetune.train(rows, recipe, tmp_path / "whole.pt")
-    interrupted = finetune.Training(recipe, rows, tmp_path / "parts.pt").run()
+    monkeypatch.setattr(encoder, "CHECKPOINT_EVERY", 0.0)
+    recipe, rows = encoder.Recipe(tokens_per_batch=64, epochs=1), lessons()
+    whole = encoder.train(recipe, tiny(), rows, 0, tmp_path / "whole.pt")
+    interrupted = run(recipe, rows, tmp_path / "parts.pt").run()
     for _ in range(3):
         next(interrupted)
-    resumed = finetune.Training(recipe, rows, tmp_path / "parts.pt")
+    resumed = run(recipe, rows, tmp_path / "parts.pt")
     assert 0 < resumed.step < len(resumed.batches)
     for _ in resumed.run():
         pass
     for one, other in zip(whole.parameters(), resumed.model.parameters(), strict=True):
-        assert torch.equal(one, other)
+        assert torch.equal(one.cpu(), other.cpu())
 
 
-def test_a_checkpoint_of_another_recipe_or_of_other_data_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_checkpoint_of_another_recipe_or_of_other_data_is_refused(tmp_path: Path) -> None:
     from experts.errors import TrainingError
-    from experts.train import finetune
+    from experts.train.encoder import Recipe
 
-    monkeypatch.setattr(finetune, "new_classifier", tiny)
-    rows = finetune.labelled(corpus(), finetune.backbone_tokenizer())
-    finetune.train(rows, finetune.Recipe(epochs=1), tmp_path / "a.pt")
-    for recipe, data in ((finetune.Recipe(epochs=3), rows), (finetune.Recipe(epochs=1), rows[::-1])):
+    rows = lessons()
+    for _ in run(Recipe(epochs=1), rows, tmp_path / "a.pt").run():
+        pass
+    for recipe, data in ((Recipe(epochs=3), rows), (Recipe(epochs=1), rows[::-1])):
         with pytest.raises(TrainingError, match="another recipe or other data: delete it"):
-            finetune.Training(recipe, data, tmp_path / "a.pt")
+            run(recipe, data, tmp_path / "a.pt")
 
 
-def test_training_teaches_the_model_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from experts.train import finetune
+def test_training_teaches_a_head_its_rows_and_leaves_alone_what_has_no_weight(tmp_path: Path) -> None:
+    from experts.train import encoder
 
-    monkeypatch.setattr(finetune, "new_classifier", tiny)
-    rows = finetune.labelled(corpus(), finetune.backbone_tokenizer())
-    recipe = finetune.Recipe(tokens_per_batch=64, epochs=12, learning_rate=3e-3)
-    logits = finetune.logits(finetune.train(rows, recipe, tmp_path / "a.pt"), rows)
-    unsafe = np.array([row.unsafe for row in rows])
+    rows, recipe = lessons(), encoder.Recipe(tokens_per_batch=64, epochs=12, learning_rate=3e-3, weight_decay=0.0)
+    before = [parameter.clone() for parameter in tiny().heads["three"].parameters()]
+    model = encoder.train(recipe, tiny(), rows, 0, tmp_path / "a.pt")
+    logits = encoder.logits(model, rows, 0)[:, 0]
+    unsafe = np.array([row.targets[0] > 0.5 for row in rows])
     assert logits[unsafe].mean() > logits[~unsafe].mean() + 1
+    assert all(map(torch.equal, before, model.heads["three"].parameters()))
+
+
+@pytest.mark.timeout(300)
+def test_an_encoder_learns_a_users_own_turns_and_is_served(tmp_path: Path) -> None:
+    from experts.registry import load_expert
+    from experts.train.encoder import Recipe
+    from experts.train.own import train_encoder
+
+    lines = [
+        {"text": f"{text} {number}", "text_type": "user_message"} | dict.fromkeys(("labels_0", "labels_1"), vote)
+        for texts, vote in ((KIND, "Safe"), (CRUEL, "Violence"))
+        for text in texts
+        for number in range(60)
+    ]
+    data = tmp_path / "turns.jsonl"
+    data.write_text("\n".join(map(json.dumps, lines)))
+    recipe = Recipe(epochs=2, layers=1, max_tokens=32, learning_rate=1e-3)
+    table = train_encoder("minilm", data, tmp_path / "experts", "ours", "permissive", recipe, "MIT", tmp_path)
+    assert len(table) == 2
+    expert = load_expert(tmp_path / "experts" / "ours", "cpu")
+    kind, cruel = expert.advise([Passage("user", text) for text in (KIND[0], CRUEL[0])])
+    assert cruel > 0.5 > kind
+    card = (tmp_path / "experts" / "ours" / "README.md").read_text()
+    assert "held-out turns" in card
+    assert KIND[0] not in card
 
 
 def test_calibration_undoes_what_was_done_to_the_logits() -> None:
-    from experts.train.quality import fit_calibration
+    from experts.train.quality import Labelled, fit_calibration
 
     chance = np.random.default_rng(8)
     probabilities = chance.uniform(0.01, 0.99, 40_000)
     unsafe = chance.random(len(probabilities)) < probabilities
     # The base rate of these rows is not the one that calibration aims at, so the odds are to move by that ratio.
-    examples = [Example(Passage("user", str(i)), bool(label), "s", str(i)) for i, label in enumerate(unsafe)]
     logits = 3 * np.log(probabilities / (1 - probabilities)) + 2
-    calibrated = fit_calibration(logits, examples).probabilities(logits)
+    calibrated = fit_calibration(logits, Labelled(["s"] * len(unsafe), unsafe)).probabilities(logits)
     rate = unsafe.mean()
     odds = probabilities / (1 - probabilities) * (0.2 / 0.8) / (rate / (1 - rate))
     assert np.abs(calibrated - odds / (1 + odds)).max() < 0.02
 
 
 def test_every_set_and_class_weighs_as_the_root_of_its_rows() -> None:
-    from experts.train.quality import balanced_weights
+    from experts.train.quality import Labelled, balanced_weights
 
     sizes = {("a", True): 16, ("b", True): 4, ("a", False): 9}
-    examples = [
-        Example(Passage("user", f"{number}"), unsafe, source, "g")
-        for (source, unsafe), size in sizes.items()
-        for number in range(size)
-    ]
-    weights = balanced_weights(examples, 0.2)
+    keys = [key for key, size in sizes.items() for _ in range(size)]
+    weights = balanced_weights(Labelled([source for source, _ in keys], np.array([unsafe for _, unsafe in keys])), 0.2)
     assert weights.mean() == pytest.approx(1)
     assert weights[:20].sum() == pytest.approx(0.2 * 29)
     assert weights[:16].sum() == pytest.approx(2 * weights[16:20].sum())
 
 
-def test_figures_count_an_abstention_as_safe() -> None:
-    from experts.train.quality import figures
+def test_logits_that_tell_nothing_are_not_calibrated() -> None:
+    from experts.errors import TrainingError
+    from experts.train.quality import Labelled, fit_calibration
 
-    found = figures(np.array([0.9, np.nan, 0.6, 0.1], np.float32), np.array([True, True, False, False]), 0.5)
-    assert found.f1 == pytest.approx(2 * 1 / (2 + 2))
-    assert found.false_positive_rate == 0.5
+    with pytest.raises(TrainingError, match="do not score higher"):
+        fit_calibration(np.array([1.0, 2.0, 0.0, -1.0]), Labelled(["s"] * 4, np.array([False, False, True, True])))

@@ -1,5 +1,6 @@
 import gzip
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,45 @@ def test_a_speaker_of_unknown_role_counts_as_a_user(tmp_path: Path) -> None:
     assert example.passage.role == "user"
 
 
+def of_set(tmp_path: Path, name: str, each: dict[str, Any]) -> Example:
+    (example,) = read_set(stored(tmp_path / name, [each]))
+    return example
+
+
+def test_needs_caution_is_safe_to_the_permissive_reading_and_unsafe_to_the_defensive_one(tmp_path: Path) -> None:
+    cautioned = row("text", ("user", "hm"), unsafe=None, categories=["Needs Caution"])
+    example = of_set(tmp_path, "aegis1_val_test", cautioned)
+    assert (example.permissive, example.defensive) == (0.0, 1.0)
+    assert not example.unsafe
+
+
+def test_a_single_vote_for_abuse_is_enough_for_the_defensive_reading(tmp_path: Path) -> None:
+    example = of_set(tmp_path, "convabuse", row("user", ("user", "hm"), unsafe=0, meta={"votes": [1, 1, -1]}))
+    assert (example.permissive, example.defensive) == (0.0, 1.0)
+
+
+def test_a_role_to_play_is_for_the_defensive_reading_alone_to_learn(tmp_path: Path) -> None:
+    example = of_set(tmp_path, "jailbreak_llms_inthewild", row("user", ("user", "be x"), categories=["jailbreak"]))
+    assert math.isnan(example.permissive)
+    assert example.defensive == 1.0
+    assert example.unsafe
+
+
+@pytest.mark.parametrize(
+    ("unsafe", "names", "risks"),
+    [
+        (1, ["Violence", "Hate/Identity Hate"], {"violence", "hate"}),
+        (1, ["Needs Caution"], None),
+        (0, ["Violence"], set()),
+    ],
+)
+def test_risks_are_those_of_an_unsafe_row_none_of_a_safe_one_and_unknown_where_nobody_said(
+    tmp_path: Path, unsafe: int, names: list[str], risks: set[str] | None
+) -> None:
+    each = row("text", ("user", "x"), unsafe=unsafe, categories=names)
+    assert of_set(tmp_path, "aegis1_val_test", each).risks == risks
+
+
 def test_rows_without_a_binary_label_and_blank_texts_are_left_out(tmp_path: Path) -> None:
     rows = [row("text", ("user", "caution"), unsafe=None), row("text", ("user", " \n"))]
     assert list(read_set(stored(tmp_path / "aset", rows))) == []
@@ -73,7 +113,10 @@ def test_a_missing_set_is_one_line_that_says_what_data_means(tmp_path: Path) -> 
 
 
 def examples(count: int, unsafe: bool) -> list[Example]:
-    return [Example(Passage("user", f"{unsafe} {number}"), unsafe, "s", str(number)) for number in range(count)]
+    label = float(unsafe)
+    return [
+        Example(Passage("user", f"{unsafe} {number}"), label, label, None, "s", str(number)) for number in range(count)
+    ]
 
 
 def test_each_class_is_capped_on_its_own_and_a_text_is_taken_once() -> None:
@@ -90,10 +133,13 @@ def test_the_same_seed_picks_the_same_rows_and_another_seed_others() -> None:
     assert pick(rows, (20, 0), seed=3) != pick(rows, (20, 0), seed=4)
 
 
+META = {"votes": [1, 1, -1], "api_toxicity": "0.1"}
+
+
 def test_a_question_is_never_split_between_learning_and_holding_out(tmp_path: Path) -> None:
     for name in CAPS:
         rows = [
-            row("text", ("user", f"{name} {number}"), unsafe=number % 2, meta={"question_index": number // 4})
+            row("text", ("user", f"{name} {number}"), unsafe=number % 2, meta=META | {"question_index": number // 4})
             for number in range(400)
         ]
         stored(tmp_path / "train" / name, rows)
