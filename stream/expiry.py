@@ -1,12 +1,14 @@
-"""Pending turns end: their tombstones are written an hour after the label horizon, so that a label read again within
-that hour still finds its vote."""
+"""What the state forgets, by tombstones. Pending turns end an hour after the label horizon, so that a label read again
+within that hour still finds its vote; conversations when nothing was said in them for a while."""
 
 import asyncio
+from collections.abc import Callable
 
 from stream import state
 from stream.metrics import Metrics
 from stream.ownership import Ownership
 from stream.partitions import Partition, now_ms
+from stream.settings import Settings
 
 SWEEP_SECONDS = 600.0
 """Between two looks at every pending record: against a horizon of days nobody misses ten minutes."""
@@ -16,6 +18,9 @@ CLAIM_SECONDS = 6 * 3600.0
 TOGETHER = 500
 """Records looked at before the loop gets its turn (about 1 ms)."""
 
+IsOver = Callable[[bytes], bool]
+"""Of a record's value: may it go?"""
+
 
 async def expire_pending(
     ownership: Ownership, metrics: Metrics, horizon_seconds: float, every: float = SWEEP_SECONDS
@@ -24,8 +29,33 @@ async def expire_pending(
     while True:
         await asyncio.sleep(every)
         for partition in list(ownership.partitions.values()):
-            before = now_ms() - int(horizon_seconds * 1000) - GRACE_MS
-            metrics.expired.inc(await sweep(partition, ownership, before))
+            over = scored_before(now_ms() - int(horizon_seconds * 1000) - GRACE_MS)
+            metrics.expired.inc(await sweep(partition, ownership, state.PENDING, over))
+
+
+async def expire_conversations(
+    ownership: Ownership, metrics: Metrics, settings: Settings, every: float = SWEEP_SECONDS
+) -> None:
+    """For ever: delete idle conversations from the partitions owned now; all of them where they are switched off.
+
+    Idle is counted here from when a turn was last decided, not from its timestamp, whose clock may be wrong: a worker
+    that is more than `conversation_idle` behind may delete what a waiting turn would have gone on with."""
+    idle_ms = int(settings.conversation_idle * 1000) if settings.conversations == "on" else 0
+    while True:
+        await asyncio.sleep(every)
+        for partition in list(ownership.partitions.values()):
+            over = written_before(now_ms() - idle_ms)
+            metrics.conversations_expired.inc(await sweep(partition, ownership, state.CONVERSATION, over))
+
+
+def scored_before(at_ms: int) -> IsOver:
+    """Pending records of turns decided before `at_ms` (ms since 1970)."""
+    return lambda value: state.decode_pending(value).scored_at_ms < at_ms
+
+
+def written_before(at_ms: int) -> IsOver:
+    """Conversations whose last turn was decided before `at_ms` (ms since 1970)."""
+    return lambda value: state.decode_conversation_age(value).written_ms < at_ms
 
 
 async def keep_claims(ownership: Ownership, every: float = CLAIM_SECONDS) -> None:
@@ -37,26 +67,28 @@ async def keep_claims(ownership: Ownership, every: float = CLAIM_SECONDS) -> Non
                 await partition.write({state.CLAIM: b""})
 
 
-async def sweep(partition: Partition, ownership: Ownership, before_ms: int) -> int:
-    """Delete what was scored before `before_ms` (ms since 1970); returns how many. Ends early when the partition is
-    given back."""
+async def sweep(partition: Partition, ownership: Ownership, prefix: bytes, over: IsOver) -> int:
+    """Delete the records under `prefix` that are over; returns how many. Ends early when the partition is given
+    back."""
     generation, deleted, old = partition.generation, 0, list[bytes]()
     if ownership.owner_of(partition.number, generation) is None:
         return 0
-    for seen, (key, value) in enumerate(partition.store.scan(state.PENDING), 1):
-        if state.decode_pending(value).scored_at_ms < before_ms:
+    for seen, (key, value) in enumerate(partition.store.scan(prefix), 1):
+        if over(value):
             old.append(key)
         if seen % TOGETHER == 0:
-            deleted += await _delete(partition, old)
+            deleted += await _delete(partition, old, over)
             old = []
             if ownership.owner_of(partition.number, generation) is not partition:
                 return deleted
-    return deleted + await _delete(partition, old)
+    return deleted + await _delete(partition, old, over)
 
 
-async def _delete(partition: Partition, keys: list[bytes]) -> int:
-    if keys:
-        await partition.write(dict.fromkeys(keys))
+async def _delete(partition: Partition, keys: list[bytes], over: IsOver) -> int:
+    """The store lags behind what is written: a record that is not over any more, or is gone, is left as it is."""
+    still = [key for key in keys if (value := partition.get(key)) is not None and over(value)]
+    if still:
+        await partition.write(dict.fromkeys(still))
     else:
         await asyncio.sleep(0)
-    return len(keys)
+    return len(still)

@@ -147,7 +147,8 @@ class Partition:
 
     def has_state(self) -> bool:
         """Has any input ever had an effect here?"""
-        return any(True for prefix in (state.PENDING, state.MOMENTS, state.EARLY) for _ in self.store.scan(prefix))
+        prefixes = (state.PENDING, state.MOMENTS, state.EARLY, state.CONVERSATION)
+        return any(True for prefix in prefixes for _ in self.store.scan(prefix))
 
     def close(self) -> None:
         self.generation = 0

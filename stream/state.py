@@ -1,8 +1,8 @@
 """What a partition remembers: the keys and values of the one table `state`, as they stand in its changelog.
 
-Key prefixes: `p` pending turns, `m` moments of a context, `e` early labels, and one claim record that marks who may
-write. They share a changelog because what a batch of labels does to votes and to moments must be one record batch,
-which Kafka appends whole or not at all."""
+Key prefixes: `p` pending turns, `m` moments of a context, `e` early labels, `c` conversations, and one claim record
+that marks who may write. They share a changelog because what a batch of labels does to votes and to moments must be one
+record batch, which Kafka appends whole or not at all; so must a turn's decision and its place in its conversation."""
 
 import struct
 from functools import lru_cache
@@ -17,7 +17,7 @@ from stream.records import Role
 
 SCHEMA_VERSION = 1
 CLAIM = b"\0claim"
-PENDING, MOMENTS, EARLY = b"p", b"m", b"e"
+PENDING, MOMENTS, EARLY, CONVERSATION = b"p", b"m", b"e", b"c"
 _LENGTH = struct.Struct(">H")
 
 
@@ -68,11 +68,34 @@ class Early(msgspec.Struct, array_like=True, gc=False):
     value: bytes
 
 
+class Conversation(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The last turns of a conversation, oldest first: `said` as (role, text), `offsets` where each stands in `turns`.
+
+    `written_ms`: our clock when it was last written, which says when it may go; `at_ms`: the latest broker's timestamp
+    of its turns; `size`: what the turns count against the budget (`stream.conversations`)."""
+
+    version: int
+    written_ms: int
+    at_ms: int
+    size: int
+    offsets: tuple[int, ...]
+    said: tuple[tuple[str, str], ...]
+
+
+class ConversationAge(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The head of a `Conversation`: what a sweep over all of them needs, without their texts."""
+
+    version: int
+    written_ms: int
+
+
 _encoder = msgspec.msgpack.Encoder()
 _pending = msgspec.msgpack.Decoder(Pending)
 _early = msgspec.msgpack.Decoder(Early)
+_conversation = msgspec.msgpack.Decoder(Conversation)
+_age = msgspec.msgpack.Decoder(ConversationAge)
 encode = _encoder.encode
-_T = TypeVar("_T", Pending, Early)
+_T = TypeVar("_T", Pending, Early, Conversation, ConversationAge)
 
 
 def decode_pending(value: bytes) -> Pending:
@@ -83,6 +106,16 @@ def decode_pending(value: bytes) -> Pending:
 def decode_early(value: bytes) -> Early:
     """Raise StateError if another version wrote it, or if it is not an early label."""
     return _checked(_early, value)
+
+
+def decode_conversation(value: bytes) -> Conversation:
+    """Raise StateError if another version wrote it, or if it is not a conversation."""
+    return _checked(_conversation, value)
+
+
+def decode_conversation_age(value: bytes) -> ConversationAge:
+    """The head of a conversation; raise as `decode_conversation` does."""
+    return _checked(_age, value)
 
 
 def _checked(decoder: "msgspec.msgpack.Decoder[_T]", value: bytes) -> _T:
@@ -125,9 +158,13 @@ def early_prefix_of(key: bytes) -> bytes:
     return key[:end]
 
 
-def _pair(tenant: str, turn_id: str) -> bytes:
+def conversation_key(tenant: str, conversation_id: str) -> bytes:
+    return CONVERSATION + _pair(tenant, conversation_id)
+
+
+def _pair(tenant: str, identifier: str) -> bytes:
     """Length-prefixed, since an id may hold any character."""
-    i = turn_id.encode()
+    i = identifier.encode()
     return _prefixed(tenant) + _LENGTH.pack(len(i)) + i
 
 
