@@ -12,7 +12,7 @@ import msgspec
 from stream import records
 
 FOLDER = Path(__file__).parent / "contracts"
-VERSION = "1.0.0"
+VERSION = "1.1.0"
 """Of the contract: the first number is the `.v1` of the topics, the second rises with each field that is added."""
 
 CHANNELS: dict[str, tuple[type[msgspec.Struct], str, str]] = {
@@ -20,6 +20,7 @@ CHANNELS: dict[str, tuple[type[msgspec.Struct], str, str]] = {
     "labels.v1": (records.Label, "receive", "people's labels, hours later; key: conversation_id"),
     "verdicts.v1": (records.Verdict, "send", "one decision a turn; key: conversation_id"),
     "weights.v1": (records.Weights, "send", "what the ensemble believes of a context; key: context; compacted"),
+    "experts.v1": (records.ExpertMode, "receive", "which experts vote; key: the expert's name; compacted"),
 }
 DEAD_LETTERS = {
     "aegis-reason": "why it cannot be used, of a closed set",

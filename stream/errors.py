@@ -2,6 +2,7 @@
 
 ```
 StreamError
+├── DataError              1   labelled data that `aegis evaluate` cannot use
 ├── SettingsError          2   a setting is unknown or wrong
 ├── BrokerError            3   the broker cannot be started or reached
 ├── TopicsError            4   a topic is missing or not what the contract says
@@ -21,6 +22,10 @@ class StreamError(Exception):
     """Root of this package's errors; its text is one line that names what to do."""
 
     exit_code = 1
+
+
+class DataError(StreamError):
+    """Only a command raises it."""
 
 
 class SettingsError(StreamError):

@@ -9,15 +9,18 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from stream.errors import SettingsError
 from stream.metrics import Metrics
 
+RECOVERING = "recovering or between generations"
+
 
 class Health:
-    """`/metrics`, `/healthz` (the loop turns) and `/readyz` (partitions restored, view caught up; 503 until then). Port
-    0 serves nothing."""
+    """`/metrics`, `/healthz` (the loop turns) and `/readyz` (partitions restored, view caught up, every thread of the
+    experts alive; else 503 and why). Port 0 serves nothing."""
 
-    def __init__(self, port: int, metrics: Metrics, ready: Callable[[], bool]) -> None:
+    def __init__(self, port: int, metrics: Metrics, trouble: Callable[[], str | None]) -> None:
+        """`trouble` says why the worker is not ready, None when it is."""
         self._port = port
         self._metrics = metrics
-        self._ready = ready
+        self._trouble = trouble
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
@@ -48,8 +51,7 @@ class Health:
         return web.Response(text="ok\n")
 
     async def _readiness(self, _: web.Request) -> web.Response:
-        return (
-            web.Response(text="ready\n")
-            if self._ready()
-            else web.Response(status=503, text="not ready: recovering or between generations\n")
-        )
+        trouble = self._trouble()
+        if trouble is None:
+            return web.Response(text="ready\n")
+        return web.Response(status=503, text=f"not ready: {trouble}\n")

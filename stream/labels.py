@@ -9,8 +9,9 @@ import numpy as np
 
 from ensemble.moments import Moments, fold, merge, zero
 from ensemble.rounds import Rounds
+from ensemble.shadows import shadow_of
 from ensemble.votes import Vote, cast, majority
-from experts.base import OK
+from experts.base import OK, SHADOW
 from stream.state import Pending
 
 MOST_ANNOTATORS = 64
@@ -41,10 +42,18 @@ def vote(pending: Pending, annotator: str, label: int, at_ms: int) -> tuple[Pend
 def learn(moments: Moments, changes: Sequence[Change]) -> Moments:
     """The moments of a context with the old majorities taken back and the new ones added. The stored advice is scored,
     never a new run of the experts."""
-    experts = tuple(sorted({*moments.experts, *(expert for change in changes for expert in change.pending.experts)}))
+    experts = tuple(sorted({*moments.experts, *(row for change in changes for row in rows_of(change.pending))}))
     if moments.experts != experts:
         moments = merge(moments, zero(experts, moments.half_lives))
     return fold(moments, _rounds(changes, moments.experts, len(moments.half_lives)))
+
+
+def rows_of(pending: Pending) -> list[str]:
+    """Under which name the moments sum what each expert said of this turn."""
+    return [
+        shadow_of(expert) if code == SHADOW else expert
+        for expert, code in zip(pending.experts, pending.status, strict=True)
+    ]
 
 
 def _rounds(changes: Sequence[Change], experts: tuple[str, ...], half_lives: int) -> Rounds:
@@ -55,9 +64,11 @@ def _rounds(changes: Sequence[Change], experts: tuple[str, ...], half_lives: int
     forecasts = np.full((len(rows), half_lives), np.nan)
     column = {expert: i for i, expert in enumerate(experts)}
     for row, (pending, _, _) in enumerate(rows):
-        columns = [column[expert] for expert in pending.experts]
+        columns = [column[name] for name in rows_of(pending)]
         scores[row, columns] = np.frombuffer(pending.scores, "<f4")
-        awake[row, columns] = np.frombuffer(pending.status, np.uint8) == OK
+        status = np.frombuffer(pending.status, np.uint8)
+        # Without a forecast there is nothing to compare a shadow with.
+        awake[row, columns] = (status == OK) | ((status == SHADOW) & (pending.published is not None))
         forecasts[row] = np.frombuffer(pending.forecasts, "<f8")
     return Rounds.of(
         scores,

@@ -13,7 +13,7 @@ from stream import state
 from stream.codecs import Rejected, decode_label
 from stream.dead_letters import DeadLetters
 from stream.early import pause_ms
-from stream.labels import MOST_ANNOTATORS, Change, learn, vote
+from stream.labels import MOST_ANNOTATORS, Change, learn, rows_of, vote
 from stream.metrics import Metrics
 from stream.partitions import Partition, now_ms
 from stream.pipeline import End, Slice
@@ -28,7 +28,7 @@ from stream.view import MergedView
 LABELS_TOGETHER = 500
 """Labels processed together, at most: bounds the time in which the loop does nothing else (about 10 ms)."""
 MOMENTS_BYTES = 1_500
-"""Of an expert's sums in one context, and of all that is not an expert's: 4 half-lives, 3 classes and 6 statistics of
+"""Of one row of sums in one context, and of all that is no expert's: 4 half-lives, 3 classes and 6 statistics of
 float64, rounded up."""
 BYTES_TOGETHER = MAX_BATCH_BYTES * 3 // 4
 """Of one write: sizes are added up before the moments are folded, whose records may grow by an expert's sums
@@ -136,7 +136,8 @@ class Learner:
         if change is None:
             return "confirmed"
         if pending.context not in lesson.changes:
-            lesson.size += MOMENTS_BYTES * (1 + len(pending.experts))
+            known = lesson.partition.moments_of(pending.context).experts
+            lesson.size += MOMENTS_BYTES * (1 + len({*known, *rows_of(pending)}))
         lesson.changes[pending.context].append(change)
         return "learned" if change.before is None else "corrected"
 

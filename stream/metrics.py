@@ -51,13 +51,24 @@ class Metrics:
         self.asleep = Counter(
             "aegis_expert_asleep", "Turns on which an expert gave no advice.", ["expert", "status"], registry=r
         )
+        self.expert_mode = Gauge(
+            "aegis_expert_mode", "1 for each expert that is asked, by whether it votes.", ["expert", "mode"], registry=r
+        )
+        self.expert_changes_refused = Counter(
+            "aegis_expert_changes_refused", "Modes of experts that could not be followed.", ["reason"], registry=r
+        )
         self.holes = Counter(
             "aegis_holes", "Partitions read again because delivered records did not arrive.", registry=r
         )
         self.expired = Counter("aegis_pending_expired", "Pending turns whose label horizon has passed.", registry=r)
+        self.conversations_expired = Counter(
+            "aegis_conversations_expired", "Conversations forgotten since they were idle.", registry=r
+        )
         self.owned = Gauge("aegis_partitions_owned", "Partitions worked on by this worker.", registry=r)
         self.ready = Gauge(
-            "aegis_ready", "1 when the partitions are restored and the merged view has caught up.", registry=r
+            "aegis_ready",
+            "1 when the partitions are restored, the merged view has caught up and all experts' threads live.",
+            registry=r,
         )
         self.regret_ratio = Gauge(
             "aegis_regret_ratio", "Largest regret of any context over its bound; above 1 is an alarm.", registry=r

@@ -27,7 +27,10 @@ class Utterance(Struct, frozen=True, gc=False):
 
 
 class Turn(Struct, frozen=True, omit_defaults=True, gc=False):
-    """One message of a conversation: the unit that is scored. Topic `turns.v1`, keyed by `conversation_id`."""
+    """One message of a conversation: the unit that is scored. Topic `turns.v1`, keyed by `conversation_id`.
+
+    `history` is what was said before it, oldest first; where it is absent or empty, experts read the last turns that
+    the worker itself has read of the conversation (AEGIS_CONVERSATIONS)."""
 
     turn_id: Id
     conversation_id: Id
@@ -48,21 +51,25 @@ class Source(Struct, frozen=True, gc=False):
 
 
 class Opinion(Struct, frozen=True, gc=False):
-    """What one expert advised on a turn, and the weight that its advice had. `score` is null when the expert slept."""
+    """What one expert advised on a turn, and the weight that its advice had. `score` is null when the expert slept.
+
+    A `shadow` is scored and learned about, and has no vote: its weight is 0, and the decision is as if it were not
+    there."""
 
     name: str
     version: str
     score: float | None
     weight: float
-    status: Literal["ok", "timeout", "error", "abstained"]
+    status: Literal["ok", "timeout", "error", "abstained", "shadow"]
 
 
 class Verdict(Struct, frozen=True, gc=False):
     """The published decision on a turn. Topic `verdicts.v1`, keyed by `conversation_id`.
 
     `score` is the forecast probability that the turn is unsafe; null when no expert was awake, in which case `label` is
-    what the policy says of that (fail closed: `unsafe`). `rounds` counts the labelled turns that the weights had
-    learned from. `latency_ms` runs from the broker's timestamp to the decision."""
+    what the policy says of that (fail closed: `unsafe`). `categories` are the few likeliest risks, highest first, of at
+    least 0.1 by the experts that tell risks apart. `rounds` counts the labelled turns that the weights had learned
+    from. `latency_ms` runs from the broker's timestamp to the decision."""
 
     turn_id: str
     conversation_id: str
@@ -96,8 +103,8 @@ class Label(Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Standing(Struct, frozen=True, gc=False):
-    """One expert in a context: its weight with every expert awake, its cumulative loss over its awake rounds, and the
-    ensemble's regret to it."""
+    """One expert in a context: its weight with every expert that votes awake (0 if it does not vote now), its
+    cumulative loss over the rounds in which it advised, and the ensemble's regret to it."""
 
     id: str
     weight: float
@@ -109,7 +116,9 @@ class Weights(Struct, frozen=True, gc=False):
     """What the ensemble believes of a context now. Topic `weights.v1`, compacted, keyed by `context`.
 
     `bound` is null where nothing is guaranteed. Losses and regrets are sums over `rounds` labelled turns, counted since
-    `since_rounds` (where the policy last changed). `delay` is the total delay D of the bound."""
+    `since_rounds` (where the policy last changed). `delay` is the total delay D of the bound. `shadows` are experts
+    over the rounds in which they had no vote: a regret above 0 is what their votes could have won; `bound` and `alarm`
+    do not speak of them."""
 
     context: str
     policy: str
@@ -121,3 +130,17 @@ class Weights(Struct, frozen=True, gc=False):
     bound: float | None
     delay: float
     alarm: bool
+    shadows: tuple[Standing, ...] = ()
+
+
+ModeName = Literal["enabled", "shadow", "disabled"]
+
+
+class ExpertMode(Struct, frozen=True, gc=False):
+    """What an operator wants of an expert since `at`. Topic `experts.v1`, compacted, keyed by the expert's name; a
+    tombstone gives it back to the settings of each worker.
+
+    `enabled`: it votes; `shadow`: it is scored and learned about, and does not vote; `disabled`: it is not asked."""
+
+    mode: ModeName
+    at: Instant

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from stream import dead_letters
 from stream.codecs import Rejected, decode_label, decode_turn
-from stream.records import Label, Turn, Verdict, Weights
+from stream.records import Label, Opinion, Turn, Verdict, Weights
 from stream.topics import TopicNames
 
 KINDS: Final = ("turns", "labels", "verdicts", "dead-letters", "weights")
@@ -116,10 +116,8 @@ def _label(record: Any, show_text: bool) -> Columns | Rejected:
 
 def _verdict(record: Any, show_text: bool) -> Columns:
     verdict = _verdicts.decode(record.value or b"")
-    advice = " ".join(
-        f"{opinion.name} " + (f"{opinion.score:.2f}" if opinion.score is not None else opinion.status)
-        for opinion in verdict.experts
-    )
+    advice = " ".join(f"{opinion.name} {_said(opinion)}" for opinion in verdict.experts)
+    risks = " ".join(f"{risk} {score:.2f}" for risk, score in verdict.categories.items())
     score = "-" if verdict.score is None else f"{verdict.score:.3f}"
     return [
         (verdict.conversation_id, 20, "cyan"),
@@ -127,9 +125,16 @@ def _verdict(record: Any, show_text: bool) -> Columns:
         (verdict.role, 9, ""),
         (verdict.label, 13, STYLES[verdict.label]),
         (score, 5, ""),
+        *([(risks, 0, "magenta")] if risks else []),
         (advice, 0, "dim"),
         (f"{verdict.latency_ms} ms", 0, "dim"),
     ]
+
+
+def _said(opinion: Opinion) -> str:
+    if opinion.score is None:
+        return opinion.status
+    return f"({opinion.score:.2f})" if opinion.status == "shadow" else f"{opinion.score:.2f}"
 
 
 def _weights_of(record: Any, show_text: bool) -> Columns:
@@ -137,12 +142,15 @@ def _weights_of(record: Any, show_text: bool) -> Columns:
     standing = " ".join(
         f"{expert.id} {expert.weight:.3f}" for expert in sorted(weights.experts, key=lambda expert: -expert.weight)
     )
+    beside = " ".join(f"shadow {expert.id} regret {expert.regret:.2f}" for expert in weights.shadows)
     worst = max((expert.regret for expert in weights.experts), default=0.0)
+    most = "no bound" if weights.bound is None else f"at most {weights.bound:.2f}"
     return [
         (weights.context, 20, "cyan"),
         (f"{weights.rounds} rounds", 12, ""),
         (standing, 40, ""),
-        (f"regret {worst:.2f} of at most {weights.bound:.2f}", 0, "bold red" if weights.alarm else "dim"),
+        *([(beside, 0, "magenta")] if beside else []),
+        (f"regret {worst:.2f} of {most}", 0, "bold red" if weights.alarm else "dim"),
     ]
 
 

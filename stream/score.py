@@ -9,10 +9,10 @@ from functools import partial
 from typing import Any
 
 from ensemble.policy import CLASSES
-from experts.base import STATUS_NAMES, Advice
-from experts.executor import Panel
+from experts.base import STATUS_NAMES, Advice, Passage
 from stream import state
 from stream.codecs import Rejected, decode_turn, encode
+from stream.conversations import Memory, Noted, together
 from stream.dead_letters import DeadLetters
 from stream.early import send_again
 from stream.judge import Judge
@@ -22,6 +22,7 @@ from stream.pipeline import End, Slice
 from stream.policies import Policies
 from stream.producer import Outgoing, Producer
 from stream.records import Turn
+from stream.roster import Roster
 from stream.settings import Settings
 from stream.topics import TopicNames
 from stream.verdicts import Arrival, verdict
@@ -40,13 +41,23 @@ REUSED = Rejected("turn_id_reused", "this turn_id was used before with another r
 @dataclass(slots=True)
 class Reading:
     """What one slice holds. `turns`: each usable turn with its pending record, or with the state key under which it is
-    being decided; `fresh`: the keys first seen here; `known`: every turn with its record, once decided."""
+    being decided; `fresh`: the keys first seen here, and what each notes of its conversation; `known`: every turn with
+    its record, once decided."""
 
     part: Slice
     letters: list[tuple[Any, Rejected]] = field(default_factory=list)
     turns: list[tuple[Turn, state.Pending | bytes]] = field(default_factory=list)
-    fresh: list[bytes] = field(default_factory=list)
+    fresh: list[tuple[bytes, Noted | None]] = field(default_factory=list)
     known: list[tuple[Turn, state.Pending]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Fresh:
+    """The turns of a batch that are to be decided, and what experts read of each, in one order."""
+
+    memory: Memory
+    arrivals: dict[Place, Arrival] = field(default_factory=dict)
+    passages: list[Passage] = field(default_factory=list)
 
 
 class BatchSize:
@@ -75,7 +86,7 @@ class Scorer:
         self,
         settings: Settings,
         producer: Producer,
-        panel: Panel,
+        roster: Roster,
         view: MergedView,
         policies: Policies,
         letters: DeadLetters,
@@ -85,8 +96,9 @@ class Scorer:
         self._settings = settings
         self._names = TopicNames.of(settings)
         self._producer = producer
-        self._panel = panel
-        self._judge = Judge(panel, view, policies, clock)
+        self._roster = roster
+        self._judge = Judge(roster, view, policies, clock)
+        self._clock = clock
         self._letters = letters
         self._metrics = metrics
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="experts")
@@ -95,17 +107,17 @@ class Scorer:
     async def begin(self, slices: list[Slice]) -> End:
         """Score what is new and queue its pending records; what is returned publishes."""
         started = time.perf_counter()
-        readings, arrivals = self._read(slices)
-        decided = dict(zip(arrivals, await self._decide(slices, list(arrivals.values())), strict=True))
+        readings, fresh = self._read(slices)
+        decided = dict(zip(fresh.arrivals, await self._decide(slices, fresh), strict=True))
         seconds = time.perf_counter() - started
-        self.size.took(len(arrivals), seconds)
+        self.size.took(len(fresh.arrivals), seconds)
         self._metrics.batch.observe(seconds)
         writes = [write for reading in readings for write in self._write(reading, decided)]
         return partial(self._publish, readings, writes)
 
-    def _read(self, slices: list[Slice]) -> tuple[list[Reading], dict[Place, Arrival]]:
+    def _read(self, slices: list[Slice]) -> tuple[list[Reading], Fresh]:
         """Decode, and tell turns that are new from those seen before, in the state or in these very slices."""
-        readings, arrivals = [], dict[Place, Arrival]()
+        readings, fresh = [], Fresh(Memory(self._settings, self._clock()))
         for part in slices:
             reading = Reading(part)
             for record in part.records:
@@ -113,15 +125,15 @@ class Scorer:
                 if isinstance(turn, Rejected):
                     reading.letters.append((record, turn))
                 else:
-                    self._sort(reading, record, turn, arrivals)
+                    self._sort(reading, record, turn, fresh)
             readings.append(reading)
-        return readings, arrivals
+        return readings, fresh
 
-    def _sort(self, reading: Reading, record: Any, turn: Turn, arrivals: dict[Place, Arrival]) -> None:
+    def _sort(self, reading: Reading, record: Any, turn: Turn, fresh: Fresh) -> None:
         key, digest = state.pending_key(turn.tenant, turn.turn_id), state.digest(turn.role, turn.text)
         partition = reading.part.partition
         place = (partition.number, key)
-        before = arrivals.get(place)
+        before = fresh.arrivals.get(place)
         stored = partition.get(key) if before is None else None
         pending = state.decode_pending(stored) if stored is not None else None
         known = before or pending
@@ -129,34 +141,36 @@ class Scorer:
             reading.letters.append((record, REUSED))
             return
         if known is None:
-            arrivals[place] = Arrival(turn, partition.number, record.offset, record.timestamp, digest)
-            reading.fresh.append(key)
+            history, note = fresh.memory.recall(partition, turn, record.offset, record.timestamp)
+            fresh.arrivals[place] = Arrival(turn, partition.number, record.offset, record.timestamp, digest)
+            fresh.passages.append(Passage(turn.role, turn.text, history))
+            reading.fresh.append((key, note))
         elif pending is not None:
             self._metrics.repeated.inc()
         reading.turns.append((turn, pending or key))
 
-    async def _decide(self, slices: list[Slice], arrivals: list[Arrival]) -> list[state.Pending]:
-        if not arrivals:
+    async def _decide(self, slices: list[Slice], fresh: Fresh) -> list[state.Pending]:
+        if not fresh.passages:
             return []
-        advice = await asyncio.get_running_loop().run_in_executor(self._thread, self._judge.advise, arrivals)
+        advice = await asyncio.get_running_loop().run_in_executor(self._thread, self._judge.advise, fresh.passages)
         for part in slices:
             part.check()
         self._count_asleep(advice)
-        return self._judge.decide(arrivals, advice)
+        return self._judge.decide(list(fresh.arrivals.values()), advice)
 
     def _count_asleep(self, advice: Advice) -> None:
         for code in range(1, len(STATUS_NAMES)):
-            for expert, count in zip(self._panel.ids, (advice.status == code).sum(axis=0).tolist(), strict=True):
+            for expert, count in zip(self._roster.ids, (advice.status == code).sum(axis=0).tolist(), strict=True):
                 if count:
                     self._metrics.asleep.labels(expert, STATUS_NAMES[code]).inc(count)
 
     def _write(self, reading: Reading, decided: dict[Place, state.Pending]) -> Iterator["asyncio.Future[Any]"]:
         """Queue what a slice causes, and put its turns' decisions beside them."""
         partition = reading.part.partition
-        number, fresh = partition.number, reading.fresh
+        number = partition.number
         reading.known = [(turn, decided[number, p] if isinstance(p, bytes) else p) for turn, p in reading.turns]
-        if fresh:
-            yield partition.write({key: state.encode(decided[number, key]) for key in fresh})
+        for items in together([(key, state.encode(decided[number, key]), note) for key, note in reading.fresh]):
+            yield partition.write(items, atomic=True)
         if reading.letters:
             yield self._letters.send(number, reading.letters)
 
@@ -193,4 +207,4 @@ class Scorer:
 
     def close(self) -> None:
         self._thread.shutdown(wait=False)
-        self._panel.close()
+        self._roster.close()

@@ -40,7 +40,7 @@ def seconds(value: object) -> object:
 
 
 def _names(value: object) -> object:
-    """Splits "lexical, semantic": a list of names needs no JSON."""
+    """Splits "lexical, permissive": a list of names needs no JSON."""
     return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
 
 
@@ -94,6 +94,20 @@ class Settings(BaseSettings):
     """Bytes of UTF-8 in a turn's text; a longer one is a dead letter. 64 KiB is a long essay; the ceiling keeps the
     verdict and the pending record under Kafka's 1 MiB a message."""
 
+    # Conversations
+    conversations: Literal["on", "off"] = "on"
+    """Whether the last turns of each conversation are kept for experts that read more than the turn. On, since without
+    them an expert for replies does not know what was asked, and `turns.v1` holds the same texts for longer; off where
+    producers send `history`, or where no text may be at rest. Switched off, what was kept is deleted within ten
+    minutes."""
+    conversation_tokens: int = Field(default=1000, ge=64, le=32_000)
+    """Tokens kept of a conversation, counted roughly: a fourth of the UTF-8 bytes, and 8 for each turn. A thousand are
+    a question and an answer of 500 each, more than the shipped experts read; a guard LLM may want 4,000. Every turn
+    writes them again, into the changelog and the store; the ceiling keeps them under Kafka's 1 MiB a message."""
+    conversation_idle: Seconds = Field(default=3600.0, ge=1.0, le=30 * 86400.0)
+    """Seconds without a turn after which a conversation is forgotten. People come back within the hour; a day later
+    they begin anew, and its text is not held meanwhile."""
+
     # Learning
     policy: PolicyName = "permissive"
     """How labels are read for tenants not named in `tenant_policies`: is "needs caution" safe (permissive) or not."""
@@ -104,7 +118,8 @@ class Settings(BaseSettings):
     experts_dir: Path | None = None
     """Folder of the experts, one folder each; none: those that are shipped."""
     experts: Names | None = Field(default=None, min_length=1)
-    """Names of the experts to run, with commas between them; none: all in the folder."""
+    """Names of the experts that vote until `aegis experts` says otherwise, with commas between them; none: all in the
+    folder."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where experts run: `auto` takes a CUDA device when there is one, else the CPU."""
     expert_timeout: Seconds = Field(default=10.0, gt=0.0, le=600.0)

@@ -50,6 +50,7 @@ class TopicNames:
     dead_letters: str
     weights: str
     moments: str
+    experts: str
     changelog: str
 
     @classmethod
@@ -63,6 +64,7 @@ class TopicNames:
             dead_letters=f"{prefix}dead-letters.v1",
             weights=f"{prefix}weights.v1",
             moments=f"{prefix}moments.v1",
+            experts=f"{prefix}experts.v1",
             changelog=f"{settings.app_id}-state-changelog",
         )
 
@@ -142,6 +144,7 @@ def contract(settings: Settings) -> tuple[TopicSpec, ...]:
         TopicSpec(names.changelog, many, copies, CHANGELOG),
         TopicSpec(names.moments, many, copies, PROJECTION),
         TopicSpec(names.weights, 1, copies, PROJECTION, Fit.AT_LEAST),
+        TopicSpec(names.experts, 1, copies, PROJECTION, Fit.AT_LEAST),
         TopicSpec(names.dead_letters, many, copies, DEAD_LETTERS),
         TopicSpec(names.verdicts, many, copies, LOG),
         TopicSpec(names.labels, many, copies, LOG),

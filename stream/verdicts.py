@@ -2,6 +2,7 @@
 Pure."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from struct import Struct as Packing
@@ -10,15 +11,20 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
-from ensemble.forecaster import Forecaster
+from ensemble.forecaster import Forecast, Forecaster
 from ensemble.policy import CLASSES, Policy
-from experts.base import OK, STATUS_NAMES, Advice
+from experts.base import OK, SHADOW, STATUS_NAMES, Advice, Scores, Statuses
+from experts.taxonomy import RISKS
 from stream.records import Opinion, Source, Turn, Verdict
 from stream.state import SCHEMA_VERSION, Pending, context_of
 
 SCALE = 1e9
 """Scores are rounded to nine decimals, at which a float32 of at least 0.1 is still told from its neighbours; without
 rounding its JSON is twice as long."""
+CATEGORY_FLOOR = 0.1
+"""A risk scored below this is left out of a verdict: of such claims, nine of ten would be wrong."""
+MOST_CATEGORIES = 5
+"""The highest of them are kept, so that a pending record grows by 230 bytes at most."""
 
 
 class Arrival(Struct, frozen=True, gc=False):
@@ -41,10 +47,10 @@ def decide(
     now_ms: int,
 ) -> Iterator[Pending]:
     """The pending record of each of N arrivals of one context; `rows[i]` is the row of `advice` with what the experts
-    said of `arrivals[i]`."""
+    said of `arrivals[i]`. Those of `experts` that the forecaster does not weigh are shadows."""
     index = np.asarray(rows, dtype=np.intp)
     scores, status = advice.scores[index], advice.status[index]
-    forecast = forecaster.forecast(scores, status == OK)
+    forecast, status = _forecast(scores, status, experts, forecaster)
     labels = policy.decide_many(forecast.published)
     context = context_of(arrivals[0].turn.tenant, arrivals[0].turn.role)
     columns = (
@@ -55,14 +61,48 @@ def decide(
         _rows(status, "u1"),
         _rows(forecast.weights, "<f4"),
         _rows(forecast.forecasts, "<f8"),
+        categories_of(advice, index),
     )
     rounds, used = forecaster.rounds, forecaster.used
-    for arrival, label, score, decided, advised, slept, weights, forecasts in zip(arrivals, *columns, strict=True):
+    for arrival, label, score, decided, advised, slept, weights, forecasts, risks in zip(
+        arrivals, *columns, strict=True
+    ):
         yield Pending(
             SCHEMA_VERSION, now_ms, arrival.digest, arrival.partition, arrival.offset,
             max(0, now_ms - arrival.timestamp_ms), context, policy.name, label,
-            experts, advised, slept, weights, forecasts, score if decided else None, rounds, used, {}, 1.0, {},
+            experts, advised, slept, weights, forecasts, score if decided else None, rounds, used, risks, 1.0, {},
         )  # fmt: skip
+
+
+def _forecast(
+    scores: Scores, status: Statuses, experts: tuple[str, ...], forecaster: Forecaster
+) -> tuple[Forecast, Statuses]:
+    """What those who vote forecast, with weights[N, K] of all, 0 for a shadow; and the statuses, with shadows told."""
+    if forecaster.experts == experts:
+        return forecaster.forecast(scores, status == OK), status
+    voting = [experts.index(expert) for expert in forecaster.experts]
+    forecast = forecaster.forecast(scores[:, voting], status[:, voting] == OK)
+    weights = np.zeros(scores.shape)
+    weights[:, voting] = forecast.weights
+    beside = np.ones(len(experts), np.bool_)
+    beside[voting] = False
+    return replace(forecast, weights=weights), np.where((status == OK) & beside, SHADOW, status).astype(np.uint8)
+
+
+def categories_of(advice: Advice, rows: npt.NDArray[np.intp]) -> list[dict[str, float]]:
+    """Risk to score of each of these rows of the advice, highest first: those of at least CATEGORY_FLOOR, at most
+    MOST_CATEGORIES, rounded to four decimals."""
+    if advice.risks is None:
+        return [{} for _ in rows]
+    risks = advice.risks[rows]
+    likely = np.asarray((risks >= CATEGORY_FLOOR).any(axis=1))  # nan, no opinion, is not
+    return [_highest(row) if some else {} for row, some in zip(risks, likely.tolist(), strict=True)]
+
+
+def _highest(risks: npt.NDArray[np.float32]) -> dict[str, float]:
+    scored = [(risk, score) for risk, score in zip(RISKS, risks.tolist(), strict=True) if score >= CATEGORY_FLOOR]
+    scored.sort(key=lambda pair: -pair[1])  # equal ones stay in the order of the taxonomy
+    return {risk: round(score, 4) for risk, score in scored[:MOST_CATEGORIES]}
 
 
 def _rows(array: npt.NDArray[np.generic], dtype: str) -> list[bytes]:
@@ -77,7 +117,7 @@ def verdict(turn: Turn, pending: Pending, topic: str) -> Verdict:
     names, floats, weights = _panel(pending.experts, pending.weights)
     opinions = tuple(
         [
-            Opinion(name, version, _rounded(score) if code == OK else None, weight, STATUS_NAMES[code])
+            Opinion(name, version, _rounded(score) if code in (OK, SHADOW) else None, weight, STATUS_NAMES[code])
             for (name, version), score, weight, code in zip(
                 names, floats.unpack(pending.scores), weights, pending.status, strict=True
             )

@@ -23,14 +23,12 @@ REFRESH_SECONDS = 10.0
 
 
 class MergedView:
-    """The newest moments of each context and partition, their totals, and the forecasters made of them (K experts of
-    this worker's panel)."""
+    """The newest moments of each context and partition, their totals, and the forecasters made of them."""
 
-    def __init__(self, settings: Settings, experts: tuple[str, ...]) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._broker = settings.broker
         self._client_id = settings.app_id
         self._topic = TopicNames.of(settings).moments
-        self._experts = experts
         self._parts: dict[str, dict[int, tuple[int, Moments]]] = {}
         self._totals: dict[str, Moments] = {}
         self._forecasters: dict[tuple[str, str], Forecaster] = {}
@@ -51,15 +49,20 @@ class MergedView:
             self._totals[context] = total(parts[number][1] for number in sorted(parts))
         return self._totals[context]
 
-    def forecaster(self, context: str, policy: Policy) -> Forecaster:
-        """The weights of a context now, for this worker's panel."""
+    def forecaster(self, context: str, policy: Policy, voters: tuple[str, ...]) -> Forecaster:
+        """The weights of a context now, for the experts that vote."""
         key = (context, policy.name)
-        if key not in self._forecasters:
-            self._forecasters[key] = Forecaster.of(self.total(context), policy, self._experts)
-        return self._forecasters[key]
+        made = self._forecasters.get(key)
+        if made is None or made.experts != voters:
+            made = self._forecasters[key] = Forecaster.of(self.total(context), policy, voters)
+        return made
 
     def contexts(self) -> list[str]:
         return list(self._parts)
+
+    def touch_all(self) -> None:
+        """Every context reads otherwise now, such as when other experts vote."""
+        self.changed.update(self._parts)
 
     def learn(self, partition: int, key: bytes, value: bytes | None) -> None:
         """Take one record of `moments.v1` in."""

@@ -1,7 +1,7 @@
 """What is looked at from time to time: holes in the delivery, writes without an answer, partitions that stand still."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from faust.types import TP
 
@@ -28,6 +28,7 @@ class Watch:
         metrics: Metrics,
         stall: float,
         fatal: Fatal,
+        ready: Callable[[], bool],
     ) -> None:
         self._producer = producer
         self._ownership = ownership
@@ -35,6 +36,7 @@ class Watch:
         self._metrics = metrics
         self._stall = stall
         self._fatal = fatal
+        self._ready = ready
         self._moved: dict[TP, tuple[int, float]] = {}
 
     async def run(self, consumer: BatchConsumer) -> None:
@@ -42,7 +44,7 @@ class Watch:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(INTERVAL)
-            self._metrics.ready.set(1 if self._ownership.generation else 0)
+            self._metrics.ready.set(1 if self._ready() else 0)
             self._metrics.owned.set(len(self._ownership.partitions) if self._ownership.generation else 0)
             self._metrics.recovered.set(self._ownership.recovered_records)
             if waited := self._producer.overdue():

@@ -17,6 +17,7 @@ from stream.ownership import Ownership
 from stream.policies import Policies
 from stream.producer import Outgoing, Producer
 from stream.records import Standing, Weights
+from stream.roster import Roster
 from stream.settings import Settings
 from stream.topics import TopicNames
 from stream.view import MergedView
@@ -42,6 +43,7 @@ class WeightsPublisher:
         ownership: Ownership,
         view: MergedView,
         policies: Policies,
+        roster: Roster,
         metrics: Metrics,
     ) -> None:
         self._names = TopicNames.of(settings)
@@ -49,6 +51,7 @@ class WeightsPublisher:
         self._ownership = ownership
         self._view = view
         self._policies = policies
+        self._roster = roster
         self._metrics = metrics
         self._generation = 0
         self._ratios: dict[str, float] = {}
@@ -62,7 +65,7 @@ class WeightsPublisher:
                 self._generation = 0
                 continue
             if generation != self._generation:  # a new owner publishes all: the last one may have died before it could
-                self._view.changed.update(self._view.contexts())
+                self._view.touch_all()
                 self._generation = generation
             await self._publish()
 
@@ -110,17 +113,21 @@ class WeightsPublisher:
                 ratio=round(found.ratio, 3),
                 remedy="a bug or a wrong label stream",
             )
-        weights = Forecaster.of(moments, policy, moments.experts).weights()
-        return _record(
-            context, policy, found, weights.tolist(), moments.rounds, baseline.rounds if baseline is not None else 0
-        )
+        voters = self._roster.latest.voters
+        weights = dict(zip(voters, Forecaster.of(moments, policy, voters).weights().tolist(), strict=True))
+        return _record(context, policy, found, weights, moments.rounds, baseline.rounds if baseline is not None else 0)
 
 
 def _record(
-    context: str, policy: Policy, found: RegretReport, weights: list[float], rounds: int, since: int
+    context: str, policy: Policy, found: RegretReport, weights: dict[str, float], rounds: int, since: int
 ) -> Weights:
-    standings = zip(found.experts, weights, found.losses.tolist(), found.regret.tolist(), strict=True)
+    """`weights` of those that vote now: an expert that voted once has 0, one that has not learned yet no loss."""
+    learned = zip(found.experts, found.losses.tolist(), found.regret.tolist(), strict=True)
+    standings = [Standing(name, weights.get(name, 0.0), loss, regret) for name, loss, regret in learned]
+    standings += [Standing(name, weights[name], 0.0, 0.0) for name in weights if name not in found.experts]
+    beside = zip(found.shadows, found.shadow_losses.tolist(), found.shadow_regret.tolist(), strict=True)
     return Weights(
-        context, policy.name, rounds, since, datetime.now(UTC), tuple(Standing(*standing) for standing in standings),
+        context, policy.name, rounds, since, datetime.now(UTC), tuple(standings),
         found.loss, found.bound if math.isfinite(found.bound) else None, found.delay, found.alarm,
+        tuple(Standing(name, 0.0, loss, regret) for name, loss, regret in beside),
     )  # fmt: skip

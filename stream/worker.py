@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, NoReturn
 
 import structlog
@@ -19,17 +20,20 @@ from experts.executor import Panel
 from stream.dead_letters import DeadLetters
 from stream.early import retry_early
 from stream.errors import PassingError, PipelineError, StreamError, TopicsError
-from stream.expiry import expire_pending, keep_claims
+from stream.expert_swaps import ExpertSwaps, Supply
+from stream.expiry import expire_conversations, expire_pending, keep_claims
 from stream.faust_app import AegisApp, StateTables, store_url
-from stream.health import Health
+from stream.health import RECOVERING, Health
 from stream.learn import LABELS_TOGETHER, Learner
 from stream.metrics import Metrics
 from stream.ownership import Ownership
+from stream.panels import open_expert
 from stream.partitions import Fatal
 from stream.pipeline import Pipeline
 from stream.policies import Policies
 from stream.producer import Producer
 from stream.projection import Projection
+from stream.roster import Roster
 from stream.score import Scorer
 from stream.settings import Settings
 from stream.stores import Stores
@@ -66,26 +70,34 @@ def end_process(error: StreamError) -> NoReturn:
 class Worker:
     """A Faust app with the score and the learn agent, and what they share."""
 
-    def __init__(self, settings: Settings, panel: Panel, fatal: Fatal = end_process) -> None:
+    def __init__(self, settings: Settings, panel: Panel, supply: Supply, fatal: Fatal) -> None:
         self.settings = settings
         self.names = TopicNames.of(settings)
         self.metrics = Metrics()
         self.fatal = fatal
         self.producer = Producer(settings.broker, settings.write_timeout, settings.app_id)
         self.policies = Policies(settings)
-        self.view = MergedView(settings, panel.ids)
+        self.view = MergedView(settings)
+        self.roster = Roster(panel)
         stores = Stores(settings.store, settings.data_dir)
         self.ownership = Ownership(settings, self.producer, stores.open, fatal, self._prepare)
-        self.weights = WeightsPublisher(settings, self.producer, self.ownership, self.view, self.policies, self.metrics)
+        self.swaps = ExpertSwaps(settings, self.roster, supply, self.metrics, self.view.touch_all)
+        self.weights = WeightsPublisher(
+            settings, self.producer, self.ownership, self.view, self.policies, self.roster, self.metrics
+        )
         self.projection = Projection(self.producer, self.names.moments, self.ownership)
         letters = DeadLetters(self.producer, self.names.dead_letters, self.metrics)
-        self.scorer = Scorer(settings, self.producer, panel, self.view, self.policies, letters, self.metrics)
+        self.scorer = Scorer(settings, self.producer, self.roster, self.view, self.policies, letters, self.metrics)
         learner = Learner(settings, self.producer, self.view, self.projection, letters, self.metrics)
         self.scoring = Pipeline("score", self.ownership, self.scorer.begin, self.scorer.size, fatal)
         self.learning = Pipeline("learn", self.ownership, learner.begin, lambda: LABELS_TOGETHER, fatal)
         self.app = self._create_app()
-        self.health = Health(settings.http_port, self.metrics, lambda: bool(self.ownership.generation))
+        self.health = Health(settings.http_port, self.metrics, self._trouble)
         self._tasks: list[asyncio.Task[None]] = []
+
+    def _trouble(self) -> str | None:
+        """Why it is not ready: it has not its partitions, or a thread of its experts has died."""
+        return self.roster.failure or (None if self.ownership.generation else RECOVERING)
 
     def _create_app(self) -> AegisApp:
         app = AegisApp(**_faust_settings(self.settings))
@@ -109,6 +121,7 @@ class Worker:
 
     async def _prepare(self) -> None:
         await self.view.ready()
+        await self.swaps.ready()
         await self.weights.record_partition_count()
 
     async def drain(self) -> None:
@@ -134,14 +147,16 @@ class Worker:
             self.metrics,
             self.settings.stall_timeout,
             self.fatal,
+            lambda: self._trouble() is None,
         )
         self.scoring.start(consumer)
         self.learning.start(consumer)
-        self._background(self.view.run, self.projection.run, self.weights.run)
+        self._background(self.view.run, self.projection.run, self.weights.run, self.swaps.read, self.swaps.arrange)
         self._background(
             lambda: watch.run(consumer), lambda: retry_early(self.ownership, self.producer, self.names.labels)
         )
         self._background(lambda: expire_pending(self.ownership, self.metrics, self.settings.label_horizon))
+        self._background(lambda: expire_conversations(self.ownership, self.metrics, self.settings))
         self._background(lambda: keep_claims(self.ownership))
         await self.app.start()
         _calm_collector()
@@ -182,9 +197,14 @@ def _calm_collector() -> None:
     gc.set_threshold(*COLLECTOR_THRESHOLDS)
 
 
-def create_worker(settings: Settings, panel: Panel, fatal: Fatal = end_process) -> Worker:
-    """A worker that has not started; nothing is read from the environment, and nothing is global."""
-    return Worker(settings, panel, fatal)
+def create_worker(settings: Settings, panel: Panel, supply: Supply | None = None, fatal: Fatal = end_process) -> Worker:
+    """A worker that has not started; nothing is read from the environment, and nothing is global.
+
+    `supply` names the experts of the panel, and loads those that are enabled later; unless given, they have names of
+    their own, and others come from the folder of the settings."""
+    if supply is None:
+        supply = Supply(tuple(expert.name for expert in panel.experts), partial(open_expert, settings))
+    return Worker(settings, panel, supply, fatal)
 
 
 async def run_worker(worker: Worker) -> None:

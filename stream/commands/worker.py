@@ -1,13 +1,15 @@
 """`aegis worker`."""
 
 import asyncio
+from functools import partial
 
 import click
 import uvloop
 
 from experts.executor import Panel
 from stream import logs
-from stream.panels import open_panel
+from stream.expert_swaps import Supply
+from stream.panels import expert_names, open_expert, open_panel
 from stream.settings import Settings
 from stream.worker import create_worker, run_worker
 
@@ -25,10 +27,11 @@ def worker() -> None:
     """
     settings = Settings.load()
     logs.configure(settings.log_level, settings.log_format)
-    serve(settings, open_panel(settings))
+    supply = Supply(expert_names(settings), partial(open_expert, settings))
+    serve(settings, open_panel(settings), supply)
 
 
-def serve(settings: Settings, panel: Panel) -> None:
+def serve(settings: Settings, panel: Panel, supply: Supply | None = None) -> None:
     """Run a worker on uvloop, on this thread and on that of Faust's consumer."""
     uvloop.install()
-    asyncio.run(run_worker(create_worker(settings, panel)))
+    asyncio.run(run_worker(create_worker(settings, panel, supply)))

@@ -14,7 +14,7 @@ from experts.executor import Panel
 from stream.__main__ import cli
 from stream.settings import Settings
 from stream.topics import TopicNames
-from support.fake_worker import expert
+from support.fake_worker import CHOSEN, expert
 from support.kafka import consume_until
 from support.worker_process import WorkerProcess, environment
 
@@ -44,16 +44,22 @@ def test_the_verdicts_offline_are_those_of_a_worker_that_has_learned_nothing(
     topics: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = topics.model_copy(
-        update={"session_timeout": 6.0, "heartbeat": 1.0, "tenant_policies": {"acme": "defensive"}}
+        update={
+            "session_timeout": 6.0,
+            "heartbeat": 1.0,
+            "tenant_policies": {"acme": "defensive"},
+            "conversations": "off",  # offline, what was said before a turn is what its line says
+        }
     )
     text = "".join(turn(number) + "\n" for number in range(200))
     runner = CliRunner(env=environment(settings))
-    with WorkerProcess(settings, tmp_path / "log"):
+    kinds = ("instant", "instant", "recalling")
+    with WorkerProcess(settings, tmp_path / "log", **{CHOSEN: ",".join(kinds)}):
         assert runner.invoke(cli, ["produce", "-"], input=text).exit_code == 0
         names = TopicNames.of(settings)
         online = asyncio.run(consume_until(settings.broker, names.verdicts, lambda read: len(read) == 200, deadline=60))
-    instant = [expert(number, "instant") for number in range(3)]
-    monkeypatch.setattr("stream.commands.score.open_panel", lambda settings, on_failure: Panel(instant))
+    experts = [expert(number, kind) for number, kind in enumerate(kinds)]
+    monkeypatch.setattr("stream.commands.score.open_panel", lambda settings, on_failure: Panel(experts))
     offline = runner.invoke(cli, ["score", "-"], input=text)
     assert (offline.exit_code, offline.stderr) == (0, "")
     assert by_turn(offline.stdout.splitlines()) == by_turn([record.value for record in online])

@@ -25,6 +25,7 @@ class Logs:
     dead_letters: list[Any] = field(default_factory=list)
     weights: list[Any] = field(default_factory=list)
     moments: list[Any] = field(default_factory=list)
+    experts: list[Any] = field(default_factory=list)
     changelog: list[Any] = field(default_factory=list)
 
 

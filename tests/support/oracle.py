@@ -14,11 +14,11 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from ensemble import Moments, Replay, distance, total, zero
+from ensemble import Moments, Replay, distance, shadow_of, total, zero
 from ensemble import decode as decode_moments
 from ensemble import encode as encode_moments
 from ensemble.policy import CLASSES
-from experts.base import OK
+from experts.base import OK, SHADOW
 from stream import dead_letters, projection, state
 from stream.codecs import Rejected, decode_label, decode_turn, encode
 from stream.labels import MOST_ANNOTATORS
@@ -32,6 +32,8 @@ from support.logs import Logs, following_all, read_all, read_logs
 __all__ = ["Findings", "Logs", "check_invariants", "read_all", "read_logs", "until_sound"]
 
 TOLERANCE: Final = 1e-9
+WEIGHED: Final = 1e-5
+"""Between a score and the mean by its weights, which are stored as float32."""
 Key = tuple[int, str, str]
 """Partition, tenant, turn id: where a turn is scored."""
 Source = tuple[str, int, int]
@@ -218,6 +220,21 @@ def _check_verdicts(settings: Settings, records: list[Any], demands: Demands, fi
     found.problems += [
         f"{key} is pending and was no usable turn" for key in final.pending.keys() - demands.turns.keys()
     ]
+    found.problems += [f"{key} {problem}" for key, p in final.pending.items() for problem in _vote_problems(p)]
+
+
+def _vote_problems(p: state.Pending) -> Iterator[str]:
+    """Only those who were awake and have a vote weigh, and the score is the weighted mean of what they said."""
+    scores, weights = np.frombuffer(p.scores, "<f4").astype(float), np.frombuffer(p.weights, "<f4").astype(float)
+    votes = np.frombuffer(p.status, np.uint8) == OK
+    if weights[~votes].any():
+        yield "gave weight to an expert that slept or has no vote"
+    if not np.isfinite(scores[np.frombuffer(p.status, np.uint8) == SHADOW]).all():
+        yield "has a shadow without a score"
+    if votes.any() != (p.published is not None):
+        yield "was forecast by nobody, or by those who slept"
+    elif p.published is not None and abs(float((weights[votes] * scores[votes]).sum()) - p.published) > WEIGHED:
+        yield "has a score that is not the weighted mean of the votes"
 
 
 def _check_votes(demands: Demands, final: State, found: Findings) -> None:
@@ -295,12 +312,14 @@ def _replayed(demands: Demands, final: State) -> dict[tuple[int, str], Moments]:
     """The moments of each partition and context: the stored advice under the votes that the labels demand."""
     replays: dict[int, Replay] = defaultdict(Replay)
     for key, p in final.pending.items():
-        scores, awake = np.frombuffer(p.scores, "<f4"), np.frombuffer(p.status, np.uint8) == OK
+        scores, status = np.frombuffer(p.scores, "<f4"), np.frombuffer(p.status, np.uint8)
+        rows = [shadow_of(e) if code == SHADOW else e for e, code in zip(p.experts, status.tolist(), strict=True)]
+        awake = np.isin(status, [OK] if p.published is None else [OK, SHADOW])
         published = np.nan if p.published is None else p.published
         forecasts = np.frombuffer(p.forecasts, "<f8").tolist()
         replay, seconds = replays[key[0]], p.scored_at_ms / 1000
         replay.scored(
-            key, p.context, p.experts, scores.tolist(), awake.tolist(), forecasts, published, seconds, p.used, 1 / p.ask
+            key, p.context, rows, scores.tolist(), awake.tolist(), forecasts, published, seconds, p.used, 1 / p.ask
         )
         for annotator, (at_ms, label) in demands.votes.get(key, {}).items():
             replay.labelled(key, annotator, label, at_ms)

@@ -27,6 +27,7 @@ from stream.pipeline import End, Overtaken, Slice
 from stream.policies import Policies
 from stream.producer import Outgoing, Written
 from stream.projection import Projection
+from stream.roster import Roster
 from stream.score import Scorer
 from stream.settings import Settings
 from stream.stores import MemoryStore
@@ -110,12 +111,12 @@ class World:
         self.intakes = {
             t: Intake.at(self.crashes + 1, self.committed[t]) for t in (self.names.turns, self.names.labels)
         }
-        view, metrics, clock = MergedView(self.settings, self.panel.ids), Metrics(), lambda: self.now
+        view, metrics, clock = MergedView(self.settings), Metrics(), lambda: self.now
         view.partition_counts = [1]
         letters = DeadLetters(producer, self.names.dead_letters, metrics)
         self.projection = Projection(producer, self.names.moments, ownership)
         policies = Policies(self.settings)
-        self.scorer = Scorer(self.settings, producer, self.panel, view, policies, letters, metrics, clock)
+        self.scorer = Scorer(self.settings, producer, Roster(self.panel), view, policies, letters, metrics, clock)
         self.learner = Learner(self.settings, producer, view, self.projection, letters, metrics, clock)
 
     async def work(self, topic: str, count: int) -> None:

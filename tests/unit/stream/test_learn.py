@@ -52,7 +52,7 @@ def learn(settings: Settings, topics: Topics, here: int, labels: Iterable[Label]
         raise error
 
     parts: Any = topics
-    view = MergedView(settings, ("instant@1",))
+    view = MergedView(settings)
     view.partition_counts = counts
     learner = Learner(settings, parts, view, parts, parts, Metrics(), lambda: NOW)
     partition = Partition(here, TopicNames.of(settings).changelog, MemoryStore(), topics, fatal)

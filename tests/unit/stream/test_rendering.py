@@ -157,6 +157,9 @@ def test_columns_of_labels_verdicts_and_weights_show_what_was_said() -> None:
         ["user", "needs_caution", "0.432", "lexical", "0.25", "semantic", "timeout", "12", "ms"]
     )
     assert columns("verdicts", of({**VERDICT, "score": None})).split()[5] == "-"
+    assert "0.432 threat 0.90 violence 0.12 lexical" in columns(
+        "verdicts", of({**VERDICT, "categories": {"threat": 0.9, "violence": 0.1234}})
+    )
     assert columns("weights", of(WEIGHTS)).split()[1:] == (
         [
             "default/user",
@@ -174,6 +177,17 @@ def test_columns_of_labels_verdicts_and_weights_show_what_was_said() -> None:
             "2.25",
         ]
     )
+
+
+def test_weights_without_a_bound_say_so() -> None:
+    assert "regret 0.50 of no bound" in columns("weights", of({**WEIGHTS, "bound": None}))
+
+
+def test_what_a_shadow_said_stands_in_brackets_and_its_regret_beside_the_weights() -> None:
+    shadow = {"name": "lexical", "version": "1", "score": 0.25, "weight": 0.0, "status": "shadow"}
+    assert "lexical (0.25)" in columns("verdicts", of({**VERDICT, "experts": [shadow]}))
+    beside = {"id": "toxic@2", "weight": 0.0, "loss": 1.0, "regret": -0.25}
+    assert "shadow toxic@2 regret -0.25" in columns("weights", of({**WEIGHTS, "shadows": [beside]}))
 
 
 def test_a_verdict_that_is_unsafe_and_an_alarm_stand_out() -> None:

@@ -1,36 +1,53 @@
 """Random schedules of turns, labels, acknowledgements, commits and crashes.
 
-In the end every turn has one verdict, and every label is learned once. 2,000 were run; some of them stand here.
+In the end every turn has one verdict, every label is learned once, and every turn's experts were given the history that
+they would have been given had nothing crashed. 2,000 were run; some of them stand here.
 """
 
 from __future__ import annotations
 
 import json
 import random
+from typing import Any
 
+import numpy as np
 import pytest
 
 from ensemble.policy import CLASSES
 from experts.executor import Panel
-from experts.fakes import InstantExpert
+from experts.fakes import InstantExpert, RecallingExpert
+from stream import state
 from stream.producer import Outgoing
+from stream.settings import Settings
 from support.logs import Logs
 from support.oracle import check_invariants
+from support.recall import expected_scores
 from support.world import World
 
 SCHEDULES = 150
 STEPS = 80
+TURNS = 8
+REMEMBERED: tuple[dict[str, Any], ...] = (
+    {},
+    {"conversation_tokens": 64},
+    {"conversation_idle": 6},
+    {"conversations": "off"},
+)
+"""All of a conversation, its last turns, its turns of the last seconds, nothing."""
 
 
 def turn(number: int) -> Outgoing:
+    """Most are of one conversation, every fourth is of another; one brings its own history."""
+    conversation = "d" if number % 4 == 3 else "c"
     value = {
         "turn_id": f"t{number}",
-        "conversation_id": "c",
+        "conversation_id": conversation,
         "role": ("user", "assistant")[number % 2],
-        "text": f"text {number}",
+        "text": f"text {number} " + "and on " * number,
         "sent_at": "2026-01-01T00:00:00Z",
+        "history": [{"role": "user", "text": "sent"}] if number == 5 else [],
     }
-    return Outgoing(b"c", json.dumps(value).encode())
+    return Outgoing(conversation.encode(), json.dumps(value).encode())
 
 
 def label(number: int, annotator: str, name: str, second: int) -> Outgoing:
@@ -46,10 +63,10 @@ def label(number: int, annotator: str, name: str, second: int) -> Outgoing:
 
 def traffic(chance: random.Random) -> list[tuple[str, Outgoing]]:
     """Turns, some twice, and labels: early, late, repeated and corrected."""
-    turns = [("turns", turn(number)) for number in range(8)]
+    turns = [("turns", turn(number)) for number in range(TURNS)]
     turns += chance.sample(turns, 2)
     labels = [
-        ("labels", label(chance.randrange(8), chance.choice("ab"), chance.choice(CLASSES), chance.randrange(60)))
+        ("labels", label(chance.randrange(TURNS), chance.choice("ab"), chance.choice(CLASSES), chance.randrange(60)))
         for _ in range(14)
     ]
     labels += chance.sample(labels, 3)
@@ -95,14 +112,28 @@ def logs(world: World) -> Logs:
     return Logs(**{name: world.logs[getattr(world.names, name)] for name in Logs.__dataclass_fields__})
 
 
+def given_scores(world: World) -> dict[str, float]:
+    """What `RecallingExpert`, the last of the panel, said of each turn by what was decided."""
+    scores = {}
+    for number in range(TURNS):
+        value = world.partition.get(state.pending_key("default", f"t{number}"))
+        assert value is not None
+        scores[f"t{number}"] = float(np.frombuffer(state.decode_pending(value).scores, "<f4")[-1])
+    return scores
+
+
 @pytest.mark.parametrize("seed", range(SCHEDULES))
-async def test_every_schedule_ends_with_what_the_oracle_says(seed: int) -> None:
-    panel = Panel([InstantExpert("a", salt=1), InstantExpert("b", salt=2)])
+async def test_every_schedule_ends_with_what_the_oracle_says_and_the_histories_of_a_run_without_crashes(
+    seed: int,
+) -> None:
+    settings = Settings.load(**REMEMBERED[seed % len(REMEMBERED)])
+    panel = Panel([InstantExpert("a", salt=1), InstantExpert("b", salt=2), RecallingExpert()])
     try:
-        world = World(seed, panel)
+        world = World(seed, panel, settings)
         await play(world)
     finally:
         panel.close()
     assert world.errors == []
-    found = check_invariants(world.settings, logs(world), [f"t{number}" for number in range(8)])
+    found = check_invariants(world.settings, logs(world), [f"t{number}" for number in range(TURNS)])
     assert found.sound, str(found)
+    assert given_scores(world) == expected_scores(world.logs[world.names.turns], settings)

@@ -65,6 +65,8 @@ def test_variables_of_the_tests_and_of_others_are_let_pass(monkeypatch: pytest.M
         ("AEGIS_TENANT_POLICIES", '{"acme": "lax"}', "AEGIS_TENANT_POLICIES[acme]: Input should be 'permissive'"),
         ("AEGIS_HEARTBEAT", "6s", "AEGIS_HEARTBEAT (6 s) is over half of AEGIS_SESSION_TIMEOUT (10 s)"),
         ("AEGIS_EXPERTS", " , ", "AEGIS_EXPERTS: "),
+        ("AEGIS_CONVERSATIONS", "false", "AEGIS_CONVERSATIONS: Input should be 'on' or 'off'"),
+        ("AEGIS_CONVERSATION_TOKENS", "63", "AEGIS_CONVERSATION_TOKENS: Input should be greater than or equal to 64"),
         ("AEGIS_APP_ID", "two words", "AEGIS_APP_ID: String should match pattern"),
     ],
 )

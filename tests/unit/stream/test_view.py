@@ -10,7 +10,7 @@ from stream.view import MergedView
 
 @pytest.mark.parametrize("context", ["acme/user", "\0baseline/acme/user", "\0partitions/user", "b/user", "/user"])
 def test_a_context_of_any_name_is_told_from_counts_and_baselines(context: str) -> None:
-    view = MergedView(Settings(), ("e@1",))
+    view = MergedView(Settings())
     view.learn(0, projection.COUNTS_KEY, projection.encode_counts([4]))
     view.learn(0, projection.baseline_key(context), projection.encode_baseline("print", None))
     view.learn(0, projection.part_key(context), projection.encode_part(7, zero(("e@1",))))
@@ -18,7 +18,7 @@ def test_a_context_of_any_name_is_told_from_counts_and_baselines(context: str) -
 
 
 def test_a_part_of_an_owner_that_was_overtaken_is_dropped() -> None:
-    view = MergedView(Settings(), ("e@1",))
+    view = MergedView(Settings())
     view.learn(0, projection.part_key("a/user"), projection.encode_part(7, zero(("new@1",))))
     view.learn(0, projection.part_key("a/user"), projection.encode_part(6, zero(("old@1",))))
     assert view.total("a/user").experts == ("new@1",)
