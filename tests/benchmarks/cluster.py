@@ -29,6 +29,8 @@ LEADERLESS = (
     KafkaError.LEADER_NOT_AVAILABLE,
     KafkaError.UNKNOWN_TOPIC_OR_PART,
     KafkaError._NOENT,
+    KafkaError.UNKNOWN_LEADER_EPOCH,  # the metadata was newer than the broker asked: leaders move at the start
+    KafkaError.FENCED_LEADER_EPOCH,
 )
 
 

@@ -63,16 +63,16 @@ def _row(runs: Sequence[Run], key: str, title: str) -> str:
     mine = [run for run in runs if run.contestant == key]
     cells = [
         title,
-        _spread((run.turns_per_s for run in mine), "{:,.0f}"),
-        _spread(ratios(runs, key, BASE), "{:.2f}") if key != BASE else "1",
-        _spread(ratios(runs, key, PEER), "{:.2f}") if key != PEER else "1",
+        spread((run.turns_per_s for run in mine), "{:,.0f}"),
+        spread(ratios(runs, key, BASE), "{:.2f}") if key != BASE else "1",
+        spread(ratios(runs, key, PEER), "{:.2f}") if key != PEER else "1",
         f"{median(run.cpu_us for run in mine):.1f}",
         f"{median(run.bytes_written for run in mine):.0f}",
     ]
     return f"| {' | '.join(cells)} |"
 
 
-def _spread(values: Iterable[float], form: str) -> str:
+def spread(values: Iterable[float], form: str) -> str:
     some = sorted(values)
     if not some:
         return "–"
@@ -87,11 +87,11 @@ def _goals(runs: Sequence[Run], titles: dict[str, str]) -> list[str]:
         for base, least, words in ((PEER, 1.0, "ahead of quixstreams"), (BASE, GOAL, f"{GOAL} of bare aiokafka")):
             found = ratios(runs, key, base)
             if found:
-                lines.append(f"- {titles[key].strip('*')}: {words}: {_judged(found, least)}.")
+                lines.append(f"- {titles[key].strip('*')}: {words}: {judged(found, least)}.")
     return lines
 
 
-def _judged(found: Sequence[float], least: float) -> str:
+def judged(found: Sequence[float], least: float) -> str:
     if min(found) >= least:
         return "reached in every round"
     return "reached by the median, not in every round" if median(found) >= least else "**not reached**"

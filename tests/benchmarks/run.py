@@ -139,7 +139,7 @@ def _results(count: int, runs: tuple[Run, ...]) -> Results:
     return Results(
         at=f"{datetime.now(UTC):%Y-%m-%d}",
         command="make bench-stream",
-        processor=_processor(),
+        processor=processor(),
         cores=len(os.sched_getaffinity(0)),
         versions={"Python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         turns=count,
@@ -149,7 +149,7 @@ def _results(count: int, runs: tuple[Run, ...]) -> Results:
     )
 
 
-def _processor() -> str:
+def processor() -> str:
     """The processor's own name (Linux), else its architecture."""
     info = Path("/proc/cpuinfo")
     names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]

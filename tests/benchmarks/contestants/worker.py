@@ -28,6 +28,7 @@ def settings(plan: Plan, store: str) -> Settings:
         store=store,
         data_dir=Path(plan.folder),
         session_timeout=30.0,
+        conversations="off",  # the others keep none
         log_level="warning",
     )
 
