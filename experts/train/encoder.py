@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -16,18 +15,15 @@ from typing import Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 import torch
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from experts.base import Passage
 from experts.batching import plan
-from experts.errors import TrainingError
 from experts.tokenization import encode_cut, reading
 from experts.train.backbones import open_encoder
+from experts.train.run import Run, device, finish
 
-# Between checkpoints, in seconds: what an interruption costs at most.
-CHECKPOINT_EVERY: Final = 120.0
 # Texts: an encoding takes kilobytes until its ids are taken out of it.
 ENCODED_TOGETHER: Final = 256
 # Padded tokens in a batch when nothing is learned.
@@ -187,68 +183,23 @@ def fingerprint(rows: Sequence[Row]) -> str:
     return digest.hexdigest()
 
 
-def schedule(recipe: Recipe, steps: int) -> Any:
-    """The learning rate's factor at a step: linear up, then linear down to nothing."""
-    rise = max(1, int(recipe.warm_up * steps))
-    return lambda step: min((step + 1) / rise, max(0.0, (steps - step) / max(1, steps - rise)))
-
-
-class Training:
-    """One run: model, optimiser, and how far it has come."""
+class Training(Run[Row]):
+    """One run of an encoder with heads."""
 
     def __init__(self, recipe: Recipe, model: Model, rows: Sequence[Row], pad: int, checkpoint: Path) -> None:
-        self.recipe, self.checkpoint, self.pad = recipe, checkpoint, pad
-        self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.identity = {"recipe": asdict(recipe), "data": fingerprint(rows)}
-        self.batches = [batch for epoch in range(recipe.epochs) for batch in batches(rows, recipe, epoch)]
-        self.model = model.to(self.device)
+        self.pad = pad
+        learner = model.to(device())
         body = [parameter for parameter in model.encoder.parameters() if parameter.requires_grad]
         heads: dict[str, Any] = {"params": list(model.heads.parameters()), "lr": recipe.head_learning_rate}
-        self.optimiser = torch.optim.AdamW(
+        optimiser = torch.optim.AdamW(
             [{"params": body}, heads], lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
         )
-        self.scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimiser, schedule(recipe, len(self.batches)))
-        self.step = 0
-        self.resume()
+        steps = [batch for epoch in range(recipe.epochs) for batch in batches(rows, recipe, epoch)]
+        identity = {"recipe": asdict(recipe), "data": fingerprint(rows)}
+        super().__init__(learner, optimiser, steps, recipe.warm_up, identity, checkpoint)
 
-    def resume(self) -> None:
-        """Go on from the checkpoint, if there is one. TrainingError if it is of another recipe or other data."""
-        if not self.checkpoint.exists():
-            return
-        state = torch.load(self.checkpoint, weights_only=True, map_location=self.device)
-        if state["identity"] != self.identity:
-            raise TrainingError(f"{self.checkpoint} is of another recipe or other data: delete it to start anew")
-        self.model.load_state_dict(state["model"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.scheduler.load_state_dict(state["scheduler"])
-        self.step = state["step"]
-
-    def save(self) -> None:
-        """Write the checkpoint beside the old one, then put it in its place."""
-        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        state = {
-            "identity": self.identity,
-            "step": self.step,
-            "model": self.model.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "scheduler": self.scheduler.state_dict(),
-        }
-        half_written = self.checkpoint.with_suffix(".partial")
-        torch.save(state, half_written)
-        half_written.replace(self.checkpoint)
-
-    def run(self) -> Iterator[float]:
-        """Train to the end, yielding each step's loss, with a checkpoint every now and then and at the end."""
-        self.model.train()
-        saved = time.monotonic()
-        while self.step < len(self.batches):
-            yield self.learn(self.batches[self.step])
-            if time.monotonic() - saved > CHECKPOINT_EVERY or self.step == len(self.batches):
-                self.save()
-                saved = time.monotonic()
-
-    def learn(self, rows: Sequence[Row]) -> float:
-        """One step; the loss before it."""
+    def backward(self, rows: Sequence[Row]) -> float:
+        """Add the gradients of one step; the mean loss before it."""
         inputs = [value.to(self.device) for value in tensors(rows, self.pad, self.model.encoder.typed)]
         targets = torch.from_numpy(np.stack([row.targets for row in rows])).to(self.device)
         weights = torch.from_numpy(np.stack([row.weights for row in rows])).to(self.device)
@@ -257,11 +208,6 @@ class Training:
             logits = self.model(*inputs)
         loss = mean_loss(logits.float(), targets, weights)
         loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimiser.step()
-        self.optimiser.zero_grad()
-        self.scheduler.step()
-        self.step += 1
         return float(loss.detach())
 
 
@@ -275,22 +221,9 @@ def mean_loss(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
 def train(recipe: Recipe, model: Model, rows: Sequence[Row], pad: int, checkpoint: Path) -> Model:
     """The trained model, from the checkpoint on if there is one, with a progress bar."""
     training = Training(recipe, model, rows, pad, checkpoint)
-    bar = (SpinnerColumn(), *Progress.get_default_columns()[:3], TimeElapsedColumn(), TimeRemainingColumn(),
-           TextColumn("loss {task.fields[loss]:.4f}"))  # fmt: skip
-    with Progress(*bar, console=_stderr(), refresh_per_second=2) as progress:
-        task = progress.add_task("training", total=len(training.batches), completed=training.step, loss=float("nan"))
-        smooth = None
-        for loss in training.run():
-            smooth = loss if smooth is None else smooth + 0.02 * (loss - smooth)
-            progress.update(task, completed=training.step, loss=smooth)
+    finish(training)
     trained: Model = training.model.to("cpu").eval()
     return trained
-
-
-def _stderr() -> Any:
-    from rich.console import Console
-
-    return Console(stderr=True)
 
 
 def logits(model: Model, rows: Sequence[Row], pad: int) -> npt.NDArray[np.float32]:

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,20 +19,17 @@ import msgspec
 import numpy as np
 import peft
 import torch
-from rich.console import Console
-from rich.progress import Progress, TextColumn, TimeElapsedColumn
-from torch import Tensor, nn
+from torch import Tensor
 
 from experts.errors import TrainingError
 from experts.export.guard_model import load_model, load_tokenizer, longest
 from experts.export.guard_store import TRAINED
 from experts.guard_policy import Policy
 from experts.guard_prompt import GuardReader, Prompt, make_prompt
+from experts.train.run import Run, device, finish
 from experts.train.turns import Lesson, read_lessons
 
 CHECKPOINT: Final = "guard.pt"
-# Between checkpoints, in seconds: what an interruption costs at most.
-CHECKPOINT_EVERY: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +87,7 @@ def train_guard(
             f"a prompt takes {most} tokens, the model reads {longest(model.config)}: allow fewer tokens a turn"
         )
     training = Training(recipe, model, rows, prompt, work / CHECKPOINT)
-    show(training)
+    finish(training)
     out.mkdir(parents=True, exist_ok=True)
     training.model.save_pretrained(out)
     told = {"reading": reading, "policy": policy, "style": style, "recipe": asdict(recipe), "turns": len(rows)}
@@ -121,82 +117,35 @@ def fingerprint(rows: Sequence[Row], model: Any) -> str:
     return digest.hexdigest()
 
 
-class Training:
-    """One run: the model with its adapters, the optimiser, and how far it has come."""
+class Training(Run[Row]):
+    """One run of a model with adapters, which alone learn."""
 
     def __init__(self, recipe: Recipe, model: Any, rows: Sequence[Row], prompt: Prompt, checkpoint: Path) -> None:
-        self.recipe, self.checkpoint, self.rows = recipe, checkpoint, rows
-        self.identity = {"recipe": msgspec.to_builtins(asdict(recipe)), "data": fingerprint(rows, model)}
-        self.verdicts = (prompt.safe, prompt.unsafe)
-        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.together, self.verdicts = recipe.together, (prompt.safe, prompt.unsafe)
+        identity = {"recipe": msgspec.to_builtins(asdict(recipe)), "data": fingerprint(rows, model)}
         torch.manual_seed(recipe.seed)
-        self.model = adapted(model, recipe).to(self.device)
-        self.steps = [step for epoch in range(recipe.epochs) for step in steps_of(rows, recipe, epoch)]
-        learned = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-        self.optimiser = torch.optim.AdamW(learned, lr=recipe.learning_rate, weight_decay=0.0)
-        self.scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimiser, self.factor)
-        self.step = 0
-        self.resume()
+        learner = adapted(model, recipe).to(device())
+        parameters = [parameter for parameter in learner.parameters() if parameter.requires_grad]
+        optimiser = torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=0.0)
+        steps = [step for epoch in range(recipe.epochs) for step in steps_of(rows, recipe, epoch)]
+        super().__init__(learner, optimiser, steps, recipe.warm_up, identity, checkpoint)
 
-    def factor(self, step: int) -> float:
-        """The learning rate's factor: linear up, then linear down to nothing."""
-        rise = max(1, int(self.recipe.warm_up * len(self.steps)))
-        return min((step + 1) / rise, max(0.0, (len(self.steps) - step) / max(1, len(self.steps) - rise)))
+    def learned(self) -> Mapping[str, Any]:
+        """The adapters alone: the base is on disk already."""
+        adapters: Mapping[str, Any] = peft.get_peft_model_state_dict(self.model)
+        return adapters
 
-    def resume(self) -> None:
-        """Go on from the checkpoint, if there is one. TrainingError if it is of another recipe, data or base."""
-        if not self.checkpoint.exists():
-            return
-        state = torch.load(self.checkpoint, weights_only=True, map_location=self.device)
-        if state["identity"] != self.identity:
-            raise TrainingError(f"{self.checkpoint} is of another recipe, data or base: delete it to start anew")
-        peft.set_peft_model_state_dict(self.model, state["adapters"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.scheduler.load_state_dict(state["scheduler"])
-        torch.set_rng_state(state["random"].cpu())
-        if self.device == "cuda":
-            torch.cuda.set_rng_state(state["random_cuda"].cpu())
-        self.step = state["step"]
+    def put_back(self, weights: Mapping[str, Any]) -> None:
+        """Set the adapters."""
+        peft.set_peft_model_state_dict(self.model, weights)
 
-    def save(self) -> None:
-        """Write the checkpoint beside the old one, then put it in its place."""
-        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        state = {
-            "identity": self.identity,
-            "step": self.step,
-            "adapters": peft.get_peft_model_state_dict(self.model),
-            "optimiser": self.optimiser.state_dict(),
-            "scheduler": self.scheduler.state_dict(),
-            "random": torch.get_rng_state(),
-        }
-        if self.device == "cuda":
-            state["random_cuda"] = torch.cuda.get_rng_state()
-        half_written = self.checkpoint.with_suffix(".partial")
-        torch.save(state, half_written)
-        half_written.replace(self.checkpoint)
-
-    def run(self) -> Iterator[float]:
-        """Train to the end, yielding each step's loss, with a checkpoint every now and then and at the end."""
-        self.model.train()
-        saved = time.monotonic()
-        while self.step < len(self.steps):
-            yield self.learn(self.steps[self.step])
-            if time.monotonic() - saved > CHECKPOINT_EVERY or self.step == len(self.steps):
-                self.save()
-                saved = time.monotonic()
-
-    def learn(self, rows: Sequence[Row]) -> float:
-        """One step; the mean loss before it."""
+    def backward(self, rows: Sequence[Row]) -> float:
+        """Add the gradients of one step, `together` prompts at a time; the mean loss before it."""
         total = 0.0
-        for start in range(0, len(rows), self.recipe.together):
-            loss = self.loss(rows[start : start + self.recipe.together]) / len(rows)
+        for start in range(0, len(rows), self.together):
+            loss = self.loss(rows[start : start + self.together]) / len(rows)
             loss.backward()
             total += float(loss.detach())
-        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimiser.step()
-        self.optimiser.zero_grad()
-        self.scheduler.step()
-        self.step += 1
         return total
 
     def loss(self, rows: Sequence[Row]) -> Tensor:
@@ -243,12 +192,3 @@ def tensors(rows: Sequence[Row]) -> tuple[Tensor, Tensor, Tensor]:
         ids[index, : len(row.ids)] = torch.tensor(row.ids)
         mask[index, : len(row.ids)] = 1
     return ids, mask, mask.sum(1) - 1
-
-
-def show(training: Training) -> None:
-    """Train to the end with a progress bar on standard error."""
-    columns = (*Progress.get_default_columns(), TimeElapsedColumn(), TextColumn("loss {task.fields[loss]:.4f}"))
-    with Progress(*columns, console=Console(stderr=True), refresh_per_second=2) as progress:
-        task = progress.add_task("training", total=len(training.steps), completed=training.step, loss=float("nan"))
-        for loss in training.run():
-            progress.update(task, completed=training.step, loss=loss)

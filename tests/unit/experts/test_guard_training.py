@@ -131,18 +131,18 @@ def test_a_guard_learns_to_answer_with_the_verdicts(base: Path, data: Path, tmp_
 def test_interrupted_training_gives_the_adapters_of_one_that_was_not(
     base: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from experts.train import guard
+    from experts.train import guard, run
 
     whole = adapters(teach(base, data, tmp_path / "whole" / "lora"))
     # Checkpoints after every step, and an end in the middle of the second epoch.
-    monkeypatch.setattr(guard, "CHECKPOINT_EVERY", -1.0)
+    monkeypatch.setattr(run, "CHECKPOINT_EVERY", -1.0)
     learn, learned = guard.Training.learn, list[int]()
 
-    def interrupted(training: Any, rows: Any) -> float:
+    def interrupted(training: Any) -> float:
         if len(learned) == 6:
             raise KeyboardInterrupt
         learned.append(training.step)
-        return learn(training, rows)
+        return float(learn(training))
 
     monkeypatch.setattr(guard.Training, "learn", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -162,7 +162,7 @@ def test_a_checkpoint_of_another_recipe_is_not_continued(
 ) -> None:
     from experts.train import guard
 
-    monkeypatch.setattr(guard, "show", lambda training: training.save())
+    monkeypatch.setattr(guard, "finish", lambda training: training.save())
     monkeypatch.setattr(Path, "unlink", lambda path, missing_ok=False: None)
     teach(base, data, tmp_path / "lora")
     with pytest.raises(TrainingError, match="is of another recipe, data or base: delete it to start anew"):

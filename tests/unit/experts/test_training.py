@@ -180,16 +180,17 @@ def test_training_that_was_interrupted_ends_with_the_same_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from experts.train import encoder
+    from experts.train import run as runs
 
-    monkeypatch.setattr(encoder, "CHECKPOINT_EVERY", 0.0)
+    monkeypatch.setattr(runs, "CHECKPOINT_EVERY", 0.0)
     recipe, rows = encoder.Recipe(tokens_per_batch=64, epochs=1), lessons()
     whole = encoder.train(recipe, tiny(), rows, 0, tmp_path / "whole.pt")
-    interrupted = run(recipe, rows, tmp_path / "parts.pt").run()
+    interrupted = run(recipe, rows, tmp_path / "parts.pt").losses()
     for _ in range(3):
         next(interrupted)
     resumed = run(recipe, rows, tmp_path / "parts.pt")
-    assert 0 < resumed.step < len(resumed.batches)
-    for _ in resumed.run():
+    assert 0 < resumed.step < len(resumed.steps)
+    for _ in resumed.losses():
         pass
     for one, other in zip(whole.parameters(), resumed.model.parameters(), strict=True):
         assert torch.equal(one.cpu(), other.cpu())
@@ -200,10 +201,10 @@ def test_a_checkpoint_of_another_recipe_or_of_other_data_is_refused(tmp_path: Pa
     from experts.train.encoder import Recipe
 
     rows = lessons()
-    for _ in run(Recipe(epochs=1), rows, tmp_path / "a.pt").run():
+    for _ in run(Recipe(epochs=1), rows, tmp_path / "a.pt").losses():
         pass
     for recipe, data in ((Recipe(epochs=3), rows), (Recipe(epochs=1), rows[::-1])):
-        with pytest.raises(TrainingError, match="another recipe or other data: delete it"):
+        with pytest.raises(TrainingError, match="another recipe, data or base: delete it"):
             run(recipe, data, tmp_path / "a.pt")
 
 
