@@ -16,6 +16,9 @@ from stream import topics_admin
 from stream.settings import PREFIX, TEST_PREFIX, Settings
 from support.broker import Namespace, broker_for_tests, delete_namespace
 
+# For torch, which tests import when they need it: the models of tests are tiny, and its threads, which spin while they
+# wait for each other, take eight times as long on a busy machine as one thread does.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 DATASETS = Path(__file__).resolve().parents[2] / "shared" / "datasets"
 # Examples take as long as a shared machine lets them: no test asserts on time.
 hypothesis.settings.register_profile("aegis", deadline=None)
