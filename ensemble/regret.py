@@ -140,7 +140,7 @@ def _of_voters(moments: Moments, policy: Policy, baseline: Moments | None, prior
     since = moments if baseline is None else align(subtract(moments, before), moments.experts)
     shown = cumulative(since.published, policy)
     losses = cumulative(since.own, policy)
-    loss = float(cumulative(since.total, policy))
+    loss = float(cumulative(since.total[0], policy))
     steady = cumulative(since.hedge, policy)[0]  # p[0], over all rounds
     slept = (steady - cumulative(since.forecast, policy)[0]) - (loss - shown)
     delay = max(0.0, moments.delay - before.delay)

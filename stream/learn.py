@@ -27,9 +27,9 @@ from stream.view import MergedView
 
 LABELS_TOGETHER = 500
 """Labels processed together, at most: bounds the time in which the loop does nothing else (about 10 ms)."""
-MOMENTS_BYTES = 1_500
-"""Of one row of sums in one context, and of all that is no expert's: 4 half-lives, 3 classes and 6 statistics of
-float64, rounded up."""
+ROW_BYTES, CONTEXT_BYTES = 2_000, 3_700
+"""Of one expert's row of sums in a context, and of all that is no expert's: 4 half-lives, 3 classes, 6 statistics, 7
+products and 100 bins of float64, rounded up."""
 BYTES_TOGETHER = MAX_BATCH_BYTES * 3 // 4
 """Of one write: sizes are added up before the moments are folded, whose records may grow by an expert's sums
 meanwhile."""
@@ -137,7 +137,7 @@ class Learner:
             return "confirmed"
         if pending.context not in lesson.changes:
             known = lesson.partition.moments_of(pending.context).experts
-            lesson.size += MOMENTS_BYTES * (1 + len({*known, *rows_of(pending)}))
+            lesson.size += CONTEXT_BYTES + ROW_BYTES * len({*known, *rows_of(pending)})
         lesson.changes[pending.context].append(change)
         return "learned" if change.before is None else "corrected"
 

@@ -116,9 +116,9 @@ def test_an_expert_right_exactly_while_awake_is_bounded_by_what_mixing_won_while
     for moments in stream.run(TURNS):
         last = moments
     told = report(last, PERMISSIVE)
-    asleep = last.total[:, 0].sum() - last.published[..., 0].sum(axis=-1)
+    asleep = last.total[0, :, 0].sum() - last.published[..., 0].sum(axis=-1)
     steady = cumulative(last.hedge, PERMISSIVE)[0] - cumulative(last.forecast, PERMISSIVE)[0]
-    won = steady - (cumulative(last.total, PERMISSIVE) - cumulative(last.published, PERMISSIVE))
+    won = steady - (cumulative(last.total[0], PERMISSIVE) - cumulative(last.published, PERMISSIVE))
     assert (asleep > 50).all()
     np.testing.assert_allclose(told.bounds, 2.0 * (math.log(3) + math.log(4)) + np.maximum(won, 0.0))
 
