@@ -51,6 +51,9 @@ expert).
 
 BINS: Final = 100
 """Of the score, so that a threshold has two decimals."""
+EDGES: Final = np.arange(BINS) / BINS
+"""The lowest score of each bin: a score is at or above an edge if and only if its bin is, as `Policy.decide` compares
+them. (Truncating 100 x score puts a score of 0.29 into bin 28.)"""
 
 TOGETHER: Final = 1024
 """Rounds summed at a time: their products (H K P numbers a round) then stay in the processor's cache."""
@@ -288,5 +291,5 @@ def _squared(advised: Floats, awake: NDArray[np.bool_], forecast: Floats, by_cla
 
 def _histogram(scores: Floats, label: NDArray[np.uint8], weights: Floats) -> Floats:
     """[C, B] the weights[N] by class and bin of the score."""
-    cells = label.astype(np.intp) * BINS + np.minimum((scores * BINS).astype(np.intp), BINS - 1)
+    cells = label.astype(np.intp) * BINS + np.searchsorted(EDGES, scores, "right") - 1
     return np.bincount(cells, weights, _C * BINS).astype(np.float64, copy=False).reshape(_C, BINS)

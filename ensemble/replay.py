@@ -8,6 +8,7 @@ moments must equal it to 1e-9.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -91,6 +92,7 @@ class Replay:
             return turn.q * float(0.5 ** ((at - turn.scored_at) / half_life))
 
         by_half_life = list(enumerate(self.half_lives))
+        edges = [b / BINS for b in range(BINS)]
         cells: dict[str, list[object]] = {
             "expert": [
                 [[_six((t.advice[i], decayed(t, h)) for t in turns) for turns in heard[i]] for i in experts]
@@ -112,7 +114,7 @@ class Replay:
             "total": [[_six((t.published, decayed(t, h)) for t in turns) for turns in all_] for _, h in by_half_life],
             "importance": [math.fsum(t.q * t.q for t in turns) for turns in all_],
             "histogram": [
-                [math.fsum(t.q for t in turns if min(int(t.published * BINS), BINS - 1) == b) for b in range(BINS)]
+                [math.fsum(t.q for t in turns if bisect_right(edges, t.published) == b) for b in range(1, BINS + 1)]
                 for turns in all_
             ],
         }

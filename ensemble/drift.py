@@ -1,0 +1,99 @@
+"""Drift: the recent loss of an expert, or of the published score, departs from its long-run loss.
+
+Recent is the mean under a half-life h, long-run the mean over all labelled rounds (h = infinity), both of losses under
+the policy put on [0, 1] by its span. Each has a confidence set, the means against which it speaks with an evidence of
+at most ln(1 / delta) (`deviations.py`), and a loss has departed when the two sets have no mean in common.
+
+False alarms. Hypothesis: given the past, the loss of every turn of a scorer has the same mean mu, and the times of
+turns do not depend on losses. Then mu is outside one given set with a probability of at most delta. If two sets are
+disjoint, mu is outside one of them. There are H sets for each of K + 1 scorers (one is of the long run), so with
+
+    delta = alpha / (H (K + 1))
+
+the probability of any alarm at one look is at most alpha (union bound), however the sums hang together; labels may be
+sampled with any known q. Independence is not asked for, only that the mean stays. Looks add up too: at alpha = 1e-6,
+the default, and one look a second a context has less than 0.09 false alarms a day (86,400 alpha), which assumes that
+every look is a new chance; looks at almost the same sums are not, and in simulations none is seen.
+
+Power. With n effective rounds in a half-life it takes about n kl(recent || long-run) > ln(1 / delta) + ln(n) / 2, so a
+short half-life sees large jumps only; h remembers the labels of h / ln 2 seconds.
+
+A loss that fell has departed as well: often an ensemble that has learned, or else labels of another kind. Shadows are
+left out: they decide nothing, and each of them would make the alarm for those that vote a little later.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from ensemble.deviations import disjoint, evidence, largest_q
+from ensemble.losses import cumulative, span
+from ensemble.moments import Moments, align
+from ensemble.policy import Policy
+from ensemble.rounds import N
+from ensemble.shadows import voters_of
+
+ALPHA: Final = 1e-6
+"""Of a look: see the module for what that is in a day."""
+
+ENSEMBLE: Final = "ensemble"
+"""The scorer whose loss is that of the published scores. No expert is called so: their names have a version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """One scorer's recent loss beside its long-run loss, under the half-life that speaks most of a difference."""
+
+    scorer: str
+    """An expert "name@version", or ENSEMBLE."""
+    half_life: float
+    """Seconds."""
+    recent: float
+    """Mean loss of a labelled round under that half-life; nan without rounds."""
+    long_run: float
+    """Mean loss of all labelled rounds; nan without rounds."""
+    departed: bool
+
+    @property
+    def worse(self) -> bool:
+        """The direction: whether the recent loss is the larger one."""
+        return self.recent > self.long_run
+
+
+def departures(moments: Moments, policy: Policy, alpha: float = ALPHA) -> tuple[Departure, ...]:
+    """One for each expert that ever voted, in their order, then one for the ensemble.
+
+    `alpha`, in (0, 1), bounds the probability that any of them is a false alarm, see the module. Empty when the moments
+    have one half-life only: nothing is recent then.
+    """
+    if len(moments.half_lives) < 2:
+        return ()
+    voted = align(moments, voters_of(moments.experts))
+    sums = np.concatenate([voted.expert, voted.total[:, None]], axis=1)
+    weight = sums[..., N].sum(axis=-1)
+    effective = weight / largest_q(voted.counted, voted.squares, policy.ask)
+    losses = cumulative(sums, policy) / span(policy)
+    means = np.clip(np.divide(losses, weight, out=np.full_like(losses, np.nan), where=weight > 0.0), 0.0, 1.0)
+    level = math.log(weight.size / alpha)
+    scorers = (*voted.experts, ENSEMBLE)
+    return tuple(
+        _of_one(name, voted.half_lives, effective[:, s].tolist(), means[:, s].tolist(), level, span(policy))
+        for s, name in enumerate(scorers)
+    )
+
+
+def _of_one(
+    name: str, half_lives: tuple[float, ...], rounds: list[float], means: list[float], level: float, width: float
+) -> Departure:
+    """From the effective rounds[H] and the mean losses[H] of one scorer, on [0, 1]."""
+    told = []
+    for h in range(1, len(half_lives)):
+        seen = min(rounds[h], rounds[0]) > 0.0
+        apart = seen and disjoint(rounds[h], means[h], rounds[0], means[0], level)
+        told.append((apart, evidence(rounds[h], means[h], means[0]) if seen else -math.inf, h))
+    departed, _, h = max(told)
+    return Departure(name, half_lives[h], width * means[h], width * means[0], departed)
