@@ -112,13 +112,41 @@ class Standing(Struct, frozen=True, gc=False):
     regret: float
 
 
+class Threshold(Struct, frozen=True, gc=False):
+    """A score from which turns are decided so, and where it lies with 95 %. `calibrated`: labels set it; else the
+    policy's fixed value stands, and `low` and `high` equal it."""
+
+    score: Probability
+    low: Probability
+    high: Probability
+    calibrated: bool
+
+
+class Thresholds(Struct, frozen=True, gc=False):
+    """From which scores turns of a context are decided `needs_caution` and `unsafe` now."""
+
+    caution: Threshold
+    unsafe: Threshold
+
+
+class Departure(Struct, frozen=True, gc=False):
+    """An expert, or `ensemble` for the published scores, whose mean loss of late, under a half-life of so many seconds,
+    departed from that of all its labelled turns."""
+
+    id: str
+    half_life: float
+    recent: float
+    long_run: float
+
+
 class Weights(Struct, frozen=True, gc=False):
     """What the ensemble believes of a context now. Topic `weights.v1`, compacted, keyed by `context`.
 
     `bound` is null where nothing is guaranteed. Losses and regrets are sums over `rounds` labelled turns, counted since
     `since_rounds` (where the policy last changed). `delay` is the total delay D of the bound. `shadows` are experts
     over the rounds in which they had no vote: a regret above 0 is what their votes could have won; `bound` and `alarm`
-    do not speak of them."""
+    do not speak of them. `thresholds` are those that decide now; `drift` names the losses that departed: with no real
+    change, at most one look in a million finds any."""
 
     context: str
     policy: str
@@ -131,6 +159,8 @@ class Weights(Struct, frozen=True, gc=False):
     delay: float
     alarm: bool
     shadows: tuple[Standing, ...] = ()
+    thresholds: Thresholds | None = None
+    drift: tuple[Departure, ...] = ()
 
 
 ModeName = Literal["enabled", "shadow", "disabled"]

@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from ensemble.forecaster import Forecaster
 from ensemble.moments import Moments, total
 from ensemble.policy import Policy
+from ensemble.thresholds import DecisionThresholds, calibrate
 from stream import projection
 from stream.reading import reader
 from stream.settings import Settings
@@ -32,6 +33,7 @@ class MergedView:
         self._parts: dict[str, dict[int, tuple[int, Moments]]] = {}
         self._totals: dict[str, Moments] = {}
         self._forecasters: dict[tuple[str, str], Forecaster] = {}
+        self._thresholds: dict[tuple[str, str], tuple[DecisionThresholds, Policy]] = {}
         self._caught_up = asyncio.Event()
         self.baselines: dict[str, tuple[str, Moments | None]] = {}
         self.partition_counts: list[int] = []
@@ -57,6 +59,22 @@ class MergedView:
             made = self._forecasters[key] = Forecaster.of(self.total(context), policy, voters)
         return made
 
+    def thresholds(self, context: str, policy: Policy) -> DecisionThresholds:
+        """Those of a context now."""
+        return self._calibrated(context, policy)[0]
+
+    def deciding(self, context: str, policy: Policy) -> Policy:
+        """The policy with the thresholds of a context now; itself where they are fixed."""
+        return policy if policy.thresholds == "fixed" else self._calibrated(context, policy)[1]
+
+    def _calibrated(self, context: str, policy: Policy) -> tuple[DecisionThresholds, Policy]:
+        """Made once for each change of the moments, as forecasters are: it takes half a millisecond."""
+        key = (context, policy.name)
+        if key not in self._thresholds:
+            found = calibrate(self.total(context), policy)
+            self._thresholds[key] = found, found.applied(policy)
+        return self._thresholds[key]
+
     def contexts(self) -> list[str]:
         return list(self._parts)
 
@@ -81,8 +99,10 @@ class MergedView:
             return  # of an owner that was overtaken
         parts[partition] = (offset, moments)
         self._totals.pop(context, None)
-        for key in [key for key in self._forecasters if key[0] == context]:
-            del self._forecasters[key]
+        made: dict[tuple[str, str], Any]
+        for made in (self._forecasters, self._thresholds):
+            for key in [key for key in made if key[0] == context]:
+                del made[key]
         self.changed.add(context)
 
     async def run(self) -> None:

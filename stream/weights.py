@@ -6,11 +6,13 @@ import math
 from datetime import UTC, datetime
 
 import structlog
+from msgspec.structs import replace
 
 from ensemble.forecaster import Forecaster
 from ensemble.policy import Policy
 from ensemble.regret import RegretReport, report
 from stream import projection
+from stream.calibration import DriftWatch, thresholds_of
 from stream.codecs import encode
 from stream.metrics import Metrics
 from stream.ownership import Ownership
@@ -55,6 +57,7 @@ class WeightsPublisher:
         self._metrics = metrics
         self._generation = 0
         self._ratios: dict[str, float] = {}
+        self._drift = DriftWatch(metrics)
 
     async def run(self) -> None:
         """For ever: publish the contexts that changed, while this worker owns partition 0."""
@@ -63,6 +66,7 @@ class WeightsPublisher:
             generation = self._ownership.generation
             if self._ownership.owner_of(0, generation) is None:
                 self._generation = 0
+                self._drift.forget()
                 continue
             if generation != self._generation:  # a new owner publishes all: the last one may have died before it could
                 self._view.touch_all()
@@ -115,7 +119,12 @@ class WeightsPublisher:
             )
         voters = self._roster.latest.voters
         weights = dict(zip(voters, Forecaster.of(moments, policy, voters).weights().tolist(), strict=True))
-        return _record(context, policy, found, weights, moments.rounds, baseline.rounds if baseline is not None else 0)
+        since = baseline.rounds if baseline is not None else 0
+        return replace(
+            _record(context, policy, found, weights, moments.rounds, since),
+            thresholds=thresholds_of(self._view.thresholds(context, policy)),
+            drift=self._drift.look(context, policy, moments),
+        )
 
 
 def _record(
