@@ -1,21 +1,24 @@
 """Drift: the recent loss of an expert, or of the published score, departs from its long-run loss.
 
 Recent is the mean under a half-life h, long-run the mean over all labelled rounds (h = infinity), both of losses under
-the policy put on [0, 1] by its span. Each has a confidence set, the means against which it speaks with an evidence of
-at most ln(1 / delta) (`deviations.py`), and a loss has departed when the two sets have no mean in common.
+the policy put on [0, 1] by its span. What is compared is recent, the sums with weights d, with the rest, the sums with
+weights 1 - d: long-run is a mean of the two, so it differs from recent if and only if they differ, and a jump does not
+hide in a long run that it is a good part of. Each of the two has a confidence set, the means against which it speaks
+with an evidence of at most ln(1 / delta) (`deviations.py`: weights may be anything in [0, 1]), and a loss has departed
+when the sets have no mean in common.
 
 False alarms. Hypothesis: given the past, the loss of every turn of a scorer has the same mean mu, and the times of
 turns do not depend on losses. Then mu is outside one given set with a probability of at most delta. If two sets are
-disjoint, mu is outside one of them. There are H sets for each of K + 1 scorers (one is of the long run), so with
+disjoint, mu is outside one of them. There are 2 (H - 1) sets for each of K + 1 scorers, so with
 
-    delta = alpha / (H (K + 1))
+    delta = alpha / (2 (H - 1) (K + 1))
 
 the probability of any alarm at one look is at most alpha (union bound), however the sums hang together; labels may be
 sampled with any known q. Independence is not asked for, only that the mean stays. Looks add up too: at alpha = 1e-6,
-the default, and one look a second a context has less than 0.09 false alarms a day (86,400 alpha), which assumes that
-every look is a new chance; looks at almost the same sums are not, and in simulations none is seen.
+the default, and one look a second a context has less than 0.09 false alarms a day (86,400 alpha). That bound counts
+every look as a new chance; looks at almost the same sums are not, and in simulations none is seen.
 
-Power. With n effective rounds in a half-life it takes about n kl(recent || long-run) > ln(1 / delta) + ln(n) / 2, so a
+Power. With n effective rounds in a half-life it takes about n kl(recent || rest) > ln(1 / delta) + ln(n) / 2, so a
 short half-life sees large jumps only; h remembers the labels of h / ln 2 seconds.
 
 A loss that fell has departed as well: often an ensemble that has learned, or else labels of another kind. Shadows are
@@ -34,7 +37,7 @@ from ensemble.deviations import disjoint, evidence, largest_q
 from ensemble.losses import cumulative, span
 from ensemble.moments import Moments, align
 from ensemble.policy import Policy
-from ensemble.rounds import N
+from ensemble.rounds import Floats, N
 from ensemble.shadows import voters_of
 
 ALPHA: Final = 1e-6
@@ -75,25 +78,28 @@ def departures(moments: Moments, policy: Policy, alpha: float = ALPHA) -> tuple[
     voted = align(moments, voters_of(moments.experts))
     sums = np.concatenate([voted.expert, voted.total[:, None]], axis=1)
     weight = sums[..., N].sum(axis=-1)
-    effective = weight / largest_q(voted.counted, voted.squares, policy.ask)
     losses = cumulative(sums, policy) / span(policy)
-    means = np.clip(np.divide(losses, weight, out=np.full_like(losses, np.nan), where=weight > 0.0), 0.0, 1.0)
-    level = math.log(weight.size / alpha)
-    scorers = (*voted.experts, ENSEMBLE)
-    return tuple(
-        _of_one(name, voted.half_lives, effective[:, s].tolist(), means[:, s].tolist(), level, span(policy))
-        for s, name in enumerate(scorers)
-    )
+    means = _means(losses, weight)
+    others, rest = weight[0] - weight[1:], _means(losses[0] - losses[1:], weight[0] - weight[1:])
+    most = largest_q(voted.counted, voted.squares, policy.ask)
+    level = math.log(2.0 * others.size / alpha)
+    columns = (weight[1:] / most, means[1:], others / most, rest)
+    found = []
+    for s, scorer in enumerate((*voted.experts, ENSEMBLE)):
+        looks = [_look(h, level, *(float(column[h - 1, s]) for column in columns)) for h in range(1, len(weight))]
+        departed, _, h = max(looks)
+        recent, long_run = (span(policy) * float(means[index, s]) for index in (h, 0))
+        found.append(Departure(scorer, voted.half_lives[h], recent, long_run, departed))
+    return tuple(found)
 
 
-def _of_one(
-    name: str, half_lives: tuple[float, ...], rounds: list[float], means: list[float], level: float, width: float
-) -> Departure:
-    """From the effective rounds[H] and the mean losses[H] of one scorer, on [0, 1]."""
-    told = []
-    for h in range(1, len(half_lives)):
-        seen = min(rounds[h], rounds[0]) > 0.0
-        apart = seen and disjoint(rounds[h], means[h], rounds[0], means[0], level)
-        told.append((apart, evidence(rounds[h], means[h], means[0]) if seen else -math.inf, h))
-    departed, _, h = max(told)
-    return Departure(name, half_lives[h], width * means[h], width * means[0], departed)
+def _means(losses: Floats, weight: Floats) -> Floats:
+    """Of the same shape, in [0, 1]; nan without weight."""
+    return np.clip(np.divide(losses, weight, out=np.full_like(losses, np.nan), where=weight > 0.0), 0.0, 1.0)
+
+
+def _look(h: int, level: float, n: float, recent: float, m: float, rest: float) -> tuple[bool, float, int]:
+    """Whether the sets of n recent and of m other rounds are disjoint, how strongly recent speaks for it, and h."""
+    if not (n > 0.0 and m > 0.0):
+        return False, -math.inf, h
+    return disjoint(n, recent, m, rest, level), evidence(n, recent, rest), h
