@@ -19,7 +19,14 @@ the default, and one look a second a context has less than 0.09 false alarms a d
 every look as a new chance; looks at almost the same sums are not, and in simulations none is seen.
 
 Power. With n effective rounds in a half-life it takes about n kl(recent || rest) > ln(1 / delta) + ln(n) / 2, so a
-short half-life sees large jumps only; h remembers the labels of h / ln 2 seconds.
+short half-life sees large jumps only; h remembers the labels of h / ln 2 seconds. In simulations (losses of 0 or 1,
+20,000 labels with mean 0.1, 6 experts, alpha = 1e-6, median of 20) the alarm came after so many labels:
+
+    a label every    a jump to 0.2    to 0.3    to 0.5
+    173 s                    2,084       511       168
+    60 s                     2,318       786       108
+    6 s                      1,848       534       231
+    1 s                      3,754     1,476       671
 
 A loss that fell has departed as well: often an ensemble that has learned, or else labels of another kind. Shadows are
 left out: they decide nothing, and each of them would make the alarm for those that vote a little later.

@@ -295,5 +295,5 @@ def test_classes_of_a_policy_without_negatives_calibrate_nothing() -> None:
     everything = replace(RATE, targets=(1.0, 1.0, 1.0))
     assert len(CLASSES) == 3
     for mode in ("rate", "cost"):
-        found = calibrate(learned(random_rounds(1, 500)), replace(everything, thresholds=mode))  # type: ignore[arg-type]
+        found = calibrate(learned(random_rounds(1, 500)), replace(everything, thresholds=mode))
         assert not found.unsafe.calibrated
