@@ -28,7 +28,7 @@ in q. At q = 1 the two agree.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import pairwise
@@ -36,27 +36,18 @@ from math import inf
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ensemble.errors import AdviceError, MomentsMismatchError
 from ensemble.policy import CLASSES
-from ensemble.rounds import STATISTICS, Floats, N, Rounds, statistics
-from ensemble.squares import PRODUCTS, products
+from ensemble.rounds import BINS, STATISTICS, Floats, N, Rounds
+from ensemble.squares import PRODUCTS
+from ensemble.sums import add
 
 DAY: Final = 86_400.0
 HALF_LIVES: Final = (inf, 7 * DAY, DAY, DAY / 24)
 """Seconds of event time. Never forget; a week (a season of abuse); a day (a campaign); an hour (an attack or a broken
 expert).
 """
-
-BINS: Final = 100
-"""Of the score, so that a threshold has two decimals."""
-EDGES: Final = np.arange(BINS) / BINS
-"""The lowest score of each bin: a score is at or above an edge if and only if its bin is, as `Policy.decide` compares
-them. (Truncating 100 x score puts a score of 0.29 into bin 28.)"""
-
-TOGETHER: Final = 1024
-"""Rounds summed at a time: their products (H K P numbers a round) then stay in the processor's cache."""
 
 _C, _S, _P = len(CLASSES), len(STATISTICS), len(PRODUCTS)
 
@@ -178,9 +169,19 @@ def fold(moments: Moments, rounds: Rounds) -> Moments:
     if panel != axes:
         raise AdviceError(f"rounds of (K, H) = {panel} do not fit moments of {axes}: align the moments first")
     rounds = rounds.counted()
-    for part in _parts(rounds):
-        moments = _plus(moments, _sums(part, moments.experts, moments.half_lives))
-    return moments
+    if not len(rounds):
+        return moments
+    moments = rescale(moments, max(moments.at, float(rounds.scored_at.max())))
+    sums: dict[str, Any] = {name: getattr(moments, name).copy() for name in shapes(0, 0)}
+    add(sums, rounds, moments.half_lives, moments.at)
+    signed = rounds.sign * rounds.q
+    return replace(
+        moments,
+        rounds=moments.rounds + int(rounds.sign.sum(dtype=np.int64)),
+        used=moments.used + float((signed * rounds.used).sum()),
+        cold=moments.cold + float(signed[rounds.used == 0.0].sum()),
+        **sums,
+    )
 
 
 def merge(a: Moments, b: Moments) -> Moments:
@@ -244,52 +245,3 @@ def _plus(a: Moments, b: Moments) -> Moments:
     at = max(a.at, b.at)
     a, b = rescale(a, at), rescale(b, at)
     return replace(a, **{name: getattr(a, name) + getattr(b, name) for name in SUMS})
-
-
-def _parts(rounds: Rounds) -> Iterator[Rounds]:
-    for start in range(0, len(rounds), TOGETHER):
-        yield rounds if len(rounds) <= TOGETHER else rounds.select(slice(start, start + TOGETHER))
-
-
-def _sums(rounds: Rounds, experts: tuple[str, ...], half_lives: tuple[float, ...]) -> Moments:
-    """The moments of the rounds alone, as matrix products over N."""
-    h, k, n = len(half_lives), len(experts), len(rounds)
-    at = float(rounds.scored_at.max())
-    signed = rounds.sign * rounds.q
-    decayed = signed * np.exp2((rounds.scored_at - at) / np.array(half_lives)[:, None])  # [H, N]
-    in_class = np.eye(_C)[rounds.label].T  # [C, N]
-    heard = (in_class[:, None] * rounds.awake.T).reshape(_C * k, n)
-    advised = statistics(np.where(rounds.awake, rounds.scores, 0.5)) * rounds.awake[:, :, None]
-    forecast = statistics(rounds.forecasts)
-    published = statistics(rounds.published)
-    by_class = (decayed[:, None, :] * in_class).reshape(h * _C, n)
-    return Moments(
-        experts,
-        half_lives,
-        at,
-        rounds=int(rounds.sign.sum(dtype=np.int64)),
-        used=float((signed * rounds.used).sum()),
-        cold=float(signed[rounds.used == 0.0].sum()),
-        expert=(by_class @ advised.reshape(n, k * _S)).reshape(h, _C, k, _S).swapaxes(1, 2),
-        forecast=((heard * decayed[:, None, :]) @ forecast.swapaxes(0, 1)).reshape(h, _C, k, _S).swapaxes(1, 2),
-        squared=_squared(advised, rounds.awake, forecast, by_class.reshape(h, _C, n) * rounds.q),
-        published=((heard * signed) @ published).reshape(_C, k, _S).swapaxes(0, 1),
-        hedge=((in_class * signed) @ forecast.reshape(n, h * _S)).reshape(_C, h, _S).swapaxes(0, 1),
-        total=(by_class @ published).reshape(h, _C, _S),
-        importance=in_class @ (signed * rounds.q),
-        histogram=_histogram(rounds.published, rounds.label, signed),
-    )
-
-
-def _squared(advised: Floats, awake: NDArray[np.bool_], forecast: Floats, by_class: Floats) -> Floats:
-    """[H, K, C, P] from advised[N, K, S], awake[N, K], forecast[N, H, S] and the weights by_class[H, C, N]."""
-    n, k, _ = advised.shape
-    apart = products(forecast.swapaxes(0, 1)[:, :, None], advised) * awake[:, :, None]  # [H, N, K, P]
-    summed = by_class @ apart.reshape(-1, n, k * _P)
-    return summed.reshape(-1, _C, k, _P).swapaxes(1, 2)
-
-
-def _histogram(scores: Floats, label: NDArray[np.uint8], weights: Floats) -> Floats:
-    """[C, B] the weights[N] by class and bin of the score."""
-    cells = label.astype(np.intp) * BINS + np.searchsorted(EDGES, scores, "right") - 1
-    return np.bincount(cells, weights, _C * BINS).astype(np.float64, copy=False).reshape(_C, BINS)

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ensemble.moments import BINS, HALF_LIVES, SUMS, Moments, align, rescale, shapes
+from ensemble.moments import HALF_LIVES, SUMS, Moments, align, rescale, shapes
 from ensemble.policy import CLASSES
+from ensemble.rounds import BINS
 
 _CLIP = 1e-4
 

@@ -23,7 +23,7 @@ from typing import Final
 import numpy as np
 
 from ensemble.policy import Loss, Policy
-from ensemble.rounds import M1, M2, A, B, Floats, T
+from ensemble.rounds import Floats
 
 PRODUCTS: Final = ("uu", "us", "ss", "tt", "aa", "ab", "bb")
 UU, US, SS, TT, AA, AB, BB = range(7)
@@ -37,11 +37,13 @@ _SQUARES: dict[Loss, Callable[[Floats, Floats], Floats]] = {
 }
 
 
-def products(forecast: Floats, advised: Floats) -> Floats:
-    """The seven products [..., P] of two scores, from their statistics [..., S], which broadcast."""
-    apart = advised - forecast
-    u, s, t, a, b = (apart[..., index] for index in (M1, M2, T, A, B))
-    return np.stack((u * u, u * s, s * s, t * t, a * a, a * b, b * b), axis=-1)
+def products(apart: Floats) -> Floats:
+    """The seven products [P, ...] from the differences [M1:, ...] of the statistics of two scores."""
+    u, s, a, b, t = apart
+    found = np.empty((len(PRODUCTS), *u.shape))
+    for cell, one, other in zip(found, (u, u, s, t, a, a, b), (u, s, s, t, a, b, b), strict=True):
+        np.multiply(one, other, out=cell)
+    return found
 
 
 def squared_regret(sums: Floats, policy: Policy) -> Floats:

@@ -46,9 +46,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.deviations import kl, largest_q
-from ensemble.moments import BINS, Moments
+from ensemble.moments import Moments
 from ensemble.policy import CLASSES, SAFE, Policy
-from ensemble.rounds import Floats
+from ensemble.rounds import BINS, Floats
 
 TAIL: Final = 0.025
 """Of each side of an interval of 95 %."""
