@@ -60,6 +60,7 @@ from ensemble.policy import CLASSES, DEFENSIVE, PERMISSIVE, POLICIES, Policy
 from ensemble.regret import RegretReport, report
 from ensemble.replay import Replay, distance
 from ensemble.rounds import STATISTICS, Rounds
+from ensemble.sampling import ask_probabilities, scaled, with_unasked
 from ensemble.shadows import shadow_of
 from ensemble.votes import Vote, cast, majority
 
@@ -86,6 +87,7 @@ __all__ = [
     "Rounds",
     "Vote",
     "align",
+    "ask_probabilities",
     "blend",
     "cast",
     "cumulative",
@@ -98,8 +100,10 @@ __all__ = [
     "merge",
     "report",
     "rescale",
+    "scaled",
     "shadow_of",
     "subtract",
     "total",
+    "with_unasked",
     "zero",
 ]
