@@ -39,7 +39,7 @@ def asked_with(policy: Policy, scores: list[list[float]], experts: tuple[str, ..
     table = np.array(scores)
     awake = ~np.isnan(table)
     forecast = Forecaster.of(zero(experts), policy, experts).forecast(table, awake)
-    return ask_probabilities(policy, table, awake, forecast).tolist()
+    return list(map(float, ask_probabilities(policy, table, awake, forecast)))
 
 
 def test_a_turn_is_asked_for_the_more_the_more_its_experts_differ() -> None:
