@@ -5,7 +5,7 @@ logging.
                           ▲                        │ stored with the turn: advice, forecasts, score, `used`
                           │ Forecaster.of          ▼
     Moments ◀── fold ── Rounds ◀── the stored turns whose label came ◀── votes.cast, votes.majority
-       │ │
+       │ │                 of those that were asked for: ask_probabilities; `scaled` weighs the others
        │ └──▶ merge, total: the sum over partitions; encode, decode: bytes in a changelog
        └────▶ report: regret and its bound;   Replay: what all this must come to
 
