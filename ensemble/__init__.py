@@ -5,7 +5,7 @@ logging.
                           ▲                        │ stored with the turn: advice, forecasts, score, `used`
                           │ Forecaster.of          ▼
     Moments ◀── fold ── Rounds ◀── the stored turns whose label came ◀── votes.cast, votes.majority
-       │ │
+       │ │                 of those that were asked for: ask_probabilities; `scaled` weighs the others
        │ └──▶ merge, total: the sum over partitions; encode, decode: bytes in a changelog
        ├────▶ report: regret and its bound;   Replay: what all this must come to
        └────▶ calibrate: thresholds with their intervals;   departures: losses that drifted
@@ -62,6 +62,7 @@ from ensemble.policy import CLASSES, DEFENSIVE, PERMISSIVE, POLICIES, Policy
 from ensemble.regret import RegretReport, report
 from ensemble.replay import Replay, distance
 from ensemble.rounds import STATISTICS, Rounds
+from ensemble.sampling import ask_probabilities, scaled, with_unasked
 from ensemble.shadows import shadow_of
 from ensemble.thresholds import DecisionThresholds, Threshold, calibrate
 from ensemble.votes import Vote, cast, majority
@@ -93,6 +94,7 @@ __all__ = [
     "Threshold",
     "Vote",
     "align",
+    "ask_probabilities",
     "blend",
     "calibrate",
     "cast",
@@ -107,8 +109,10 @@ __all__ = [
     "merge",
     "report",
     "rescale",
+    "scaled",
     "shadow_of",
     "subtract",
     "total",
+    "with_unasked",
     "zero",
 ]

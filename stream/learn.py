@@ -10,6 +10,7 @@ from typing import Any
 from ensemble.codec import encode as encode_moments
 from ensemble.policy import CLASSES
 from stream import state
+from stream.asking import class_of
 from stream.codecs import Rejected, decode_label
 from stream.dead_letters import DeadLetters
 from stream.early import pause_ms
@@ -135,10 +136,11 @@ class Learner:
         lesson.put(key, state.encode(voted))
         if change is None:
             return "confirmed"
-        if pending.context not in lesson.changes:
-            known = lesson.partition.moments_of(pending.context).experts
+        learned_in = class_of(pending)
+        if learned_in not in lesson.changes:
+            known = lesson.partition.moments_of(learned_in).experts
             lesson.size += CONTEXT_BYTES + ROW_BYTES * len({*known, *rows_of(pending)})
-        lesson.changes[pending.context].append(change)
+        lesson.changes[learned_in].append(change)
         return "learned" if change.before is None else "corrected"
 
     def _search(self, lesson: Lesson, effects: Effects, record: Any, label: Label, journey: Journey) -> str:

@@ -69,7 +69,9 @@ class Verdict(Struct, frozen=True, gc=False):
     `score` is the forecast probability that the turn is unsafe; null when no expert was awake, in which case `label` is
     what the policy says of that (fail closed: `unsafe`). `categories` are the few likeliest risks, highest first, of at
     least 0.1 by the experts that tell risks apart. `rounds` counts the labelled turns that the weights had learned
-    from. `latency_ms` runs from the broker's timestamp to the decision."""
+    from. `latency_ms` runs from the broker's timestamp to the decision. `ask_label`: people are asked to label this
+    turn; it was drawn with `ask_probability`, whose inverse is the weight of the label. A label of any other turn is
+    welcome too, and counts as the policy says."""
 
     turn_id: str
     conversation_id: str
@@ -86,6 +88,8 @@ class Verdict(Struct, frozen=True, gc=False):
     scored_at: datetime
     latency_ms: int
     metadata: dict[str, str]
+    ask_label: bool = True
+    ask_probability: Probability = 1.0
 
 
 class Label(Struct, frozen=True, omit_defaults=True, gc=False):
@@ -146,7 +150,12 @@ class Weights(Struct, frozen=True, gc=False):
     `since_rounds` (where the policy last changed). `delay` is the total delay D of the bound. `shadows` are experts
     over the rounds in which they had no vote: a regret above 0 is what their votes could have won; `bound` and `alarm`
     do not speak of them. `thresholds` are those that decide now; `drift` names the losses that departed: with no real
-    change, at most one look in a million finds any."""
+    change, at most one look in a million finds any.
+
+    With sampling on, `unasked_rounds` are labelled turns that nobody was asked for. They are learned from as the policy
+    says (by default not at all). `reported_loss` and `reported_losses` (of the ensemble and of each expert, by id) are
+    over all labelled turns ever, those at the weight that the policy gives them in reports; null and empty where there
+    are none."""
 
     context: str
     policy: str
@@ -161,6 +170,9 @@ class Weights(Struct, frozen=True, gc=False):
     shadows: tuple[Standing, ...] = ()
     thresholds: Thresholds | None = None
     drift: tuple[Departure, ...] = ()
+    unasked_rounds: int = 0
+    reported_loss: float | None = None
+    reported_losses: dict[str, float] = {}
 
 
 ModeName = Literal["enabled", "shadow", "disabled"]
