@@ -3,7 +3,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from stream.demo.charts import (
+from stream.report.charts import (
     HEIGHT,
     WIDTH,
     Axis,
