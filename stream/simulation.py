@@ -11,7 +11,7 @@ in one. The stored advice is scored, never a new run of the experts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble import HALF_LIVES, Forecaster, Moments, Policy, RegretReport, Rounds, fold, report, zero
+from ensemble.rounds import N
 from ensemble.shadows import voters_of
 
 Floats = npt.NDArray[np.float64]
@@ -108,13 +109,21 @@ class Phase:
         """Losses, regret and bound from the beginning of the phase to this copy."""
         return report(kept.moments, self.policy, baseline=self.baseline)
 
-    def weights(self, kept: Kept) -> dict[str, float]:
-        """Of each expert when all are awake."""
+    def weights(self, kept: Kept, among: Collection[str] | None = None) -> dict[str, float]:
+        """Of each expert that votes when all are awake, or all `among` these."""
         voters = voters_of(kept.moments.experts)
         if not voters:
             return {}
         forecaster = Forecaster.of(kept.moments, self.policy, voters)
-        return dict(zip(voters, forecaster.weights().tolist(), strict=True))
+        awake = np.array([[among is None or name in among for name in voters]])
+        weights = forecaster.forecast(np.zeros(awake.shape), awake).weights[0]
+        return dict(zip(voters, weights.tolist(), strict=True))
+
+    def heard(self, kept: Kept) -> dict[str, float]:
+        """sum q over the phase's labelled rounds in which each row was awake."""
+        before = 0.0 if self.baseline is None else self.baseline.own[..., N]
+        counts = (kept.moments.own[..., N] - before).sum(axis=-1)
+        return dict(zip(kept.moments.experts, counts.tolist(), strict=True))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -132,10 +141,15 @@ class Simulated:
 
 
 def simulate(
-    turns: Turns, changes: Changes, readings: Sequence[Reading], advance: Callable[[int], None] = lambda count: None
+    turns: Turns,
+    changes: Changes,
+    readings: Sequence[Reading],
+    together: int = 1,
+    advance: Callable[[int], None] = lambda count: None,
 ) -> Simulated:
-    """The ensemble over the turns. The first of `readings` begins at turn 0, each other later than the one before;
-    `advance` is told how many turns are done.
+    """The ensemble over the turns. The first of `readings` begins at turn 0, each other later than the one before. So
+    many labels of a context are learned `together`, when the last of them has come: above 1 it is faster, and what
+    the others wait is in the delay. `advance` is told how many turns are done.
     """
     count = len(turns)
     said = Simulated(np.full((count, len(HALF_LIVES)), np.nan), np.full(count, np.nan), np.zeros(count), {})
@@ -144,7 +158,7 @@ def simulate(
         rows_of.setdefault(context, []).append(row)
     phases: dict[str, Sequence[Phase]] = {}
     for context, rows in rows_of.items():
-        run = _Run(turns, changes, np.array(rows, np.intp), said, advance)
+        run = _Run(turns, changes, np.array(rows, np.intp), said, together, advance)
         phases[context] = run.through([(reading.since, reading.policy_of(context)) for reading in readings], count)
     return replace(said, phases=phases)
 
@@ -153,17 +167,25 @@ class _Run:
     """One context from its first turn to its last label. Its n turns and m changes are numbered anew."""
 
     def __init__(
-        self, turns: Turns, changes: Changes, rows: Places, said: Simulated, advance: Callable[[int], None]
+        self,
+        turns: Turns,
+        changes: Changes,
+        rows: Places,
+        said: Simulated,
+        together: int,
+        advance: Callable[[int], None],
     ) -> None:
         mine = np.flatnonzero(np.isin(changes.row, rows))
+        last = np.minimum(np.arange(len(mine)) // together * together + together, len(mine)) - 1
         columns = np.flatnonzero(turns.panel[rows].any(axis=0))
         self._rows, self._at, self._said = rows, turns.at[rows], said
         self._names = tuple(turns.experts[column] for column in columns)
         self._voters = voters_of(self._names)
-        self._voting = [column for column, name in enumerate(self._names) if name in self._voters]
         self._advice, self._awake = turns.scores[np.ix_(rows, columns)], turns.awake[np.ix_(rows, columns)]
+        voting = [column for column, name in enumerate(self._names) if name in self._voters]
+        self._votes, self._voting = self._advice[:, voting], self._awake[:, voting]
         self._told = None if turns.published is None or turns.used is None else (turns.published, turns.used)
-        self._row, self._due = np.searchsorted(rows, changes.row[mine]), changes.due[mine]
+        self._row, self._due = np.searchsorted(rows, changes.row[mine]), changes.due[mine[last]]
         self._before, self._after, self._q = changes.before[mine], changes.after[mine], changes.q[mine]
         self._moments = zero(self._names)
         self._keep_every = max(1, len(mine) // MOMENTS_KEPT)
@@ -201,7 +223,7 @@ class _Run:
         rows = self._rows[part]
         if self._voters:
             forecaster = Forecaster.of(self._moments, policy, self._voters)
-            said = forecaster.forecast(self._advice[part][:, self._voting], self._awake[part][:, self._voting])
+            said = forecaster.forecast(self._votes[part], self._voting[part])
             self._said.forecasts[rows], self._said.published[rows] = said.forecasts, said.published
             self._said.used[rows] = forecaster.used
         self._untold += len(rows)
@@ -219,9 +241,13 @@ class _Run:
 
     def _rounds(self, begin: int, end: int) -> Rounds:
         """Old classes taken back and new ones added."""
-        some = np.arange(begin, end)
+        some, signs = np.arange(begin, end), np.ones(end - begin, np.int8)
+        label = self._after[begin:end]
         taken = some[self._before[begin:end] != UNLABELLED]
-        every, index = np.append(taken, some), np.append(self._row[taken], self._row[begin:end])
+        if len(taken):
+            some, label = np.append(taken, some), np.append(self._before[taken].astype(np.uint8), label)
+            signs = np.append(np.full(len(taken), -1, np.int8), signs)
+        index = self._row[some]
         rows = self._rows[index]
         published, used = (values[rows] for values in self._told or (self._said.published, self._said.used))
         awake = self._awake[index]
@@ -231,11 +257,11 @@ class _Run:
             awake=awake,
             forecasts=self._said.forecasts[rows],
             published=published,
-            label=np.append(self._before[taken].astype(np.uint8), self._after[begin:end]),
+            label=label,
             scored_at=self._at[index],
-            q=self._q[every],
+            q=self._q[some],
             used=used,
-            sign=np.append(np.full(len(taken), -1, np.int8), np.ones(end - begin, np.int8)),
+            sign=signs,
         )
 
     def _time(self, position: int) -> float:

@@ -87,9 +87,9 @@ def unit_of(seconds: float) -> tuple[str, float]:
     return next((unit for unit in UNITS if seconds <= UNIT_FITS * unit[1]), UNITS[-1])
 
 
-def legend(styles: Mapping[str, str], bound: bool = True) -> str:
-    """What each style of a line stands for."""
-    keys = [*styles.items(), ("ensemble", "ensemble"), *([("bound", "bound")] if bound else [])]
+def legend(styles: Mapping[str, str], ensemble: bool = True) -> str:
+    """What each style of a line stands for: the experts' and, unless told otherwise, the ensemble's and its bound's."""
+    keys = [*styles.items(), *([("ensemble", "ensemble"), ("bound", "bound")] if ensemble else [])]
     swatch = '<svg viewBox="0 0 26 10" aria-hidden="true"><line class="series {}" x1="1" y1="5" x2="25" y2="5"/></svg>'
     return (
         f'<ul class="legend">{"".join(f"<li>{swatch.format(style)}{escape(name)}</li>" for name, style in keys)}</ul>'
@@ -201,15 +201,13 @@ def delays_figure(delays: Sequence[float]) -> str:
     return figure("How late labels came", "labels by delay", chart, rows)
 
 
-def reliability_figure(
-    judged: Iterable[tuple[float, bool]], chart_id: str = "reliability", title: str = "Reliability"
-) -> str:
-    """Published scores, and whether people called the turn unsafe, as the policy reads it."""
+def reliability_figure(judged: Iterable[tuple[float, bool]], chart_id: str = "reliability", of: str = "") -> str:
+    """Published scores, and whether people called the turn unsafe, as the policy reads it; `of` ends the title."""
     bins = reliability_bins(judged)
     description = (
         "Published scores against the share of turns that people called unsafe; calibrated is on the diagonal."
     )
-    chart = reliability_chart(chart_id, title, description, bins)
+    chart = reliability_chart(chart_id, f"Reliability{of}", description, bins)
     rows = [[number(each.mean_score), number(each.share), str(each.count)] for each in bins]
     told = table(["mean score", "called unsafe", "turns"], rows)
-    return figure("Can scores be read as probabilities?", "share called unsafe; on the diagonal: yes", chart, told)
+    return figure(f"Can scores be read as probabilities{of}?", "share called unsafe; on the diagonal: yes", chart, told)
