@@ -71,6 +71,8 @@ class Changes:
     """[M]"""
     due: Places
     """[M] the first turn that is forecast with it, N if none is; never falling, always after `row`."""
+    came: Floats
+    """[M] unix seconds of that, for those who look."""
     q: Floats
     """[M] 1 / (probability that this turn was chosen for labelling)."""
 
@@ -186,6 +188,7 @@ class _Run:
         self._votes, self._voting = self._advice[:, voting], self._awake[:, voting]
         self._told = None if turns.published is None or turns.used is None else (turns.published, turns.used)
         self._row, self._due = np.searchsorted(rows, changes.row[mine]), changes.due[mine[last]]
+        self._came = np.maximum.accumulate(changes.came[mine])
         self._before, self._after, self._q = changes.before[mine], changes.after[mine], changes.q[mine]
         self._moments = zero(self._names)
         self._keep_every = max(1, len(mine) // MOMENTS_KEPT)
@@ -213,10 +216,11 @@ class _Run:
         bounds = (coming.start + np.searchsorted(due, np.append(starts, last + 1))).tolist()
         starts = starts.tolist()
         for number, start in enumerate(starts):
-            self._learn(phase, bounds[number], bounds[number + 1], start)
+            self._learn(phase, bounds[number], bounds[number + 1])
             if start < last:
                 self._forecast(phase.policy, slice(start, starts[number + 1]))
-        phase.kept.append(Kept(self._time(last), self._moments))
+        learned = float(self._came[coming.stop - 1]) if coming.stop > coming.start else -np.inf
+        phase.kept.append(Kept(max(self._time(last), learned), self._moments))
 
     def _forecast(self, policy: Policy, part: slice) -> None:
         """Turns that are forecast from the same labels."""
@@ -231,13 +235,14 @@ class _Run:
             self._advance(self._untold)
             self._untold = 0
 
-    def _learn(self, phase: Phase, begin: int, end: int, position: int) -> None:
-        """The changes from `begin` to before `end`, which come before the turn at this position is forecast."""
+    def _learn(self, phase: Phase, begin: int, end: int) -> None:
+        """The changes from `begin` to before `end`."""
         for start in range(begin, end, self._keep_every):
-            before = self._moments.rounds
-            self._moments = fold(self._moments, self._rounds(start, min(start + self._keep_every, end)))
+            before, stop = self._moments.rounds, min(start + self._keep_every, end)
+            self._moments = fold(self._moments, self._rounds(start, stop))
             if self._moments.rounds // self._keep_every > before // self._keep_every:
-                phase.kept.append(Kept(self._time(position), self._moments))
+                at = max(phase.kept[-1].at, float(self._came[stop - 1]))
+                phase.kept.append(Kept(at, self._moments))
 
     def _rounds(self, begin: int, end: int) -> Rounds:
         """Old classes taken back and new ones added."""
@@ -265,5 +270,5 @@ class _Run:
         )
 
     def _time(self, position: int) -> float:
-        """When the turn at this position was forecast; of what comes after the last, when that was."""
+        """When the turn at this position was scored; after the last, when that was."""
         return float(self._at[min(position, len(self._at) - 1)])

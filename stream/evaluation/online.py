@@ -90,6 +90,7 @@ def _changes(scored: Scored, labelling: Labelling) -> Changes:
         before=np.full(len(rows), UNLABELLED, np.int8),
         after=np.array([scored.rows[row].label for row in rows], np.uint8),
         due=np.minimum(rows + 1 + labelling.delay, count),
+        came=np.asarray(rows + 1.0 + labelling.delay, np.float64) * TURN_SECONDS,
         q=np.ones(len(rows)),
     )
 

@@ -20,7 +20,6 @@ from stream.report.contexts import (
     context_charts,
     delays_figure,
     legend,
-    loss_tile,
     regret_tile,
     reliability_figure,
     styles_of,
@@ -72,11 +71,13 @@ def _points(run: Run) -> list[WeightsPoint]:
 
 
 def _names(phases: Sequence[Phase]) -> list[str]:
+    """The context, and where policies change in it, the policy and from when on."""
     several = {phase.context for phase in phases if phase.since}
-    return [
-        f"{phase.context}, {phase.policy} from turn {phase.since:,}" if phase.context in several else phase.context
-        for phase in phases
-    ]
+    return [phase.context if phase.context not in several else _name(phase) for phase in phases]
+
+
+def _name(phase: Phase) -> str:
+    return f"{phase.context}, {phase.policy}{f' from turn {phase.since:,}' if phase.since else ''}"
 
 
 def _tiles(found: Replay, points: Sequence[WeightsPoint]) -> str:
@@ -91,8 +92,13 @@ def _tiles(found: Replay, points: Sequence[WeightsPoint]) -> str:
     return tiles(
         [
             ("Turns", f"{read.turns:,}", f"{read.learned:,} of them labelled", ""),
-            ("Labels", f"{read.labels:,}", f"{left:,} left out" if left else "all are used", "warn" if left else ""),
-            loss_tile(last),
+            (
+                "Labels",
+                f"{read.labels:,}",
+                f"{left:,} left out" if left else "all are used",
+                "warn" if read.bad else "",
+            ),
+            _loss_tile(found.runs[0]),
             regret_tile(last),
             ("Turn to label", *late, ""),
             ("Labels missing", number(missing / rounds if rounds else math.nan, 1), "a forecast, on average", ""),
@@ -100,29 +106,42 @@ def _tiles(found: Replay, points: Sequence[WeightsPoint]) -> str:
     )
 
 
+def _loss_tile(run: Run) -> tuple[str, str, str, str]:
+    rounds, loss = sum(phase.weighed for phase in run.phases), sum(phase.loss for phase in run.phases)
+    lost = sum(phase.regret or 0.0 for phase in run.phases) / rounds if rounds else math.nan
+    more = f"{abs(lost):.4f} {'above' if lost > 0 else 'below'} that of the best expert of each context"
+    return "Loss a label", number(loss / rounds if rounds else math.nan), more if rounds else "nothing learned", ""
+
+
 def _table(found: Replay) -> str:
-    head = ["context", "policy", "forecaster", "labelled", "loss", "best expert", "its loss", "regret", "bound"]
-    rows = [row for run in found.runs for row in _rows(run)]
-    shown = table([*head, "ratio", "D", "state"], rows)
+    """A row a context and forecaster; what is the same in all rows has no column."""
+    several = len(found.runs) > 1, any(phase.since for run in found.runs for phase in run.phases)
+    head = ["context", *_those(several, "forecaster", "policy"), "labelled", "loss", "best expert", "its loss"]
+    rows = [row for run in found.runs for row in _rows(run, several)]
+    shown = table([*head, "regret", "bound", "ratio", "missing", "state"], rows)
     return f'<div class="card">{shown}</div>' if shown else '<p class="faint">There was no turn.</p>'
 
 
-def _rows(run: Run) -> Iterator[list[str]]:
+def _those(several: tuple[bool, bool], forecaster: str, policy: str) -> list[str]:
+    """The forecaster where there are several, the policy where it is not in the context's name."""
+    return [*([forecaster] if several[0] else []), *([] if several[1] else [policy])]
+
+
+def _rows(run: Run, several: tuple[bool, bool]) -> Iterator[list[str]]:
     for name, phase in zip(_names(run.phases), run.phases, strict=True):
         best = next((each for each in phase.experts if each.expert == phase.best and not each.shadow), None)
         yield [
             name,
-            phase.policy,
-            run.forecaster,
+            *_those(several, run.forecaster, phase.policy),
             f"{phase.rounds:,}",
-            number(phase.loss),
+            number(phase.loss, 1),
             phase.best or "–",
-            number(math.nan if best is None else best.loss),
-            number(math.nan if phase.regret is None else phase.regret),
-            number(math.nan if phase.bound is None else phase.bound),
+            number(math.nan if best is None else best.loss, 1),
+            number(math.nan if phase.regret is None else phase.regret, 1),
+            number(math.nan if phase.bound is None else phase.bound, 1),
             number(phase.ratio),
             number(phase.delay, 0),
-            "ALARM" if phase.alarm else "under its bound",
+            "ALARM" if phase.alarm else "sound",
         ]
 
 
@@ -155,11 +174,13 @@ def _compared(place: int, name: str, runs: Sequence[Run], styles: Mapping[str, s
 
 
 def _run(place: int, run: Run, points: Sequence[WeightsPoint], styles: Mapping[str, str], several: int) -> str:
-    contexts = by_context(points)
+    contexts: dict[str, list[WeightsPoint]] = {}
+    for point in points:
+        contexts.setdefault(point.context, []).append(point)
     beside = f" · {escape(run.forecaster)}" if several > 1 else ""
     charts = [
-        context_charts(name, of, styles, number_ + (OPEN_CONTEXTS if place else 0), f"run-{place}-", over_time=True)
-        for number_, (name, of) in enumerate(contexts.items())
+        context_charts(name, of, styles, order + (OPEN_CONTEXTS if place else 0), f"run-{place}-", over_time=True)
+        for order, (name, of) in enumerate(contexts.items())
     ]
     none = "" if contexts else '<p class="faint">There was no turn.</p>'
     return f"<h2>How the weights moved{beside}</h2>{legend(styles)}{''.join(charts)}{none}"

@@ -88,6 +88,7 @@ def from_tape(tape: Tape, coming: Coming) -> Stream:
         before=np.array([event.before for event in events], np.int8)[order],
         after=np.array([event.after for event in events], np.uint8)[order],
         due=due[order],
+        came=came[order] + coming.delay,
         q=(1.0 / (asked * coming.rate))[order],
     )
     first = np.array([event.before == UNLABELLED for event in events], np.bool_)
@@ -111,7 +112,8 @@ def from_rows(scored: Scored, coming: Coming) -> Stream:
         at,
     )
     before, q = np.full(len(rows), UNLABELLED, np.int8), np.full(len(rows), 1.0 / coming.rate)
-    changes = Changes(rows, before, labels[rows].astype(np.uint8), coming.due(at, rows, at[rows]), q)
+    due, came = coming.due(at, rows, at[rows]), at[rows] + coming.delay
+    changes = Changes(rows, before, labels[rows].astype(np.uint8), due, came, q)
     left = {UNCHOSEN: count - len(rows)} if len(rows) < count else {}
     waited = np.full(len(rows), coming.delay + coming.delay_turns * TURN_SECONDS)
     return Stream(turns, changes, waited, np.where(chosen, labels, UNLABELLED).astype(np.int8), count, left)

@@ -15,9 +15,9 @@ from stream.replay.wording import figure, input_in_words, tried_in_words
 MOST_SHOWN = 12
 """Contexts of a forecaster on a screen: the busiest."""
 NOTE = (
-    "Losses are sums over labelled rounds: the ensemble's over all, an expert's over those in which it was awake, as is "
-    "the regret to it. The ratio is the largest part of its bound that a regret is: above 1 is an alarm, at or below 0 "
-    "the ensemble beats every expert. D is how many labels were missing, summed over the labelled rounds."
+    "Losses are sums over labelled rounds: the ensemble's over all, an expert's over those in which it was awake, as "
+    "the regret to it is. The ratio is the largest part of its bound that a regret is: above 1 is an alarm, at or "
+    "below 0 the ensemble beats every expert. D is how many labels were missing, summed over the labelled rounds."
 )
 
 

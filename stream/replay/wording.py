@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from stream.replay.results import Read, Replay
-from stream.report.contexts import unit_of
+
+SHORT: Final = (("s", 1.0), ("min", 60.0), ("h", 3600.0), ("d", 86400.0))
 
 
 def figure(value: float | None) -> str:
@@ -14,10 +16,9 @@ def figure(value: float | None) -> str:
 
 
 def span(seconds: float) -> str:
-    """A time, in the unit in which it is read easily."""
-    unit, length = unit_of(seconds)
-    told = f"{seconds / length:,.1f}".removesuffix(".0")
-    return f"{told} {unit.removesuffix('s') if told == '1' else unit}"
+    """A time in two or three figures: `50 s`, `2.9 h`."""
+    unit, length = next((each for each in SHORT if seconds < 100.0 * each[1]), SHORT[-1])
+    return f"{float(f'{seconds / length:.3g}'):g} {unit}"
 
 
 def input_in_words(read: Read) -> str:

@@ -14,6 +14,7 @@ TABLE_ROWS = 12  # a chart's table shows this many of its rounds
 REGRET_IN_WORDS = """Regret is the ensemble&#8217;s loss minus an expert&#8217;s over the rounds in which that expert
 was awake. It stays under its bound (Cesa-Bianchi &amp; Lugosi, 2006) unless
 there is a bug or a wrong label stream."""
+FAR = 20.0  # times the largest regret: from here on the bound would press the regrets into one line
 UNITS = (("seconds", 1.0), ("minutes", 60.0), ("hours", 3600.0), ("days", 86400.0))
 UNIT_FITS = 200.0  # of one unit are still read easily; more of it is told in the next
 
@@ -145,10 +146,14 @@ def _regret_chart(chart_id: str, name: str, points: Sequence[WeightsPoint], styl
     bound = Line("bound", "bound", [(float(point.rounds), point.bound) for point in points])
     lines = [*_lines(points, styles, lambda point: point.regret), bound]
     description = f"The ensemble's regret to each expert in {name}, and the bound that it must stay under."
-    chart = line_chart(chart_id, f"Regret and its bound in {name}", description, lines, "labelled turns")
-    return figure(
-        "Regret to each expert", "below 0 the ensemble was the better one", chart, _series_table(points, lines)
-    )
+    far = _largest([bound]) > FAR * _largest(lines[:-1])
+    chart = line_chart(chart_id, f"Regret and its bound in {name}", description, lines, "labelled turns", y_log=far)
+    subtitle = f"below 0 the ensemble was the better one{'; logarithmic, the bound is far' if far else ''}"
+    return figure("Regret to each expert", subtitle, chart, _series_table(points, lines))
+
+
+def _largest(lines: Sequence[Line]) -> float:
+    return max((abs(value) for line in lines for _, value in finite(line.points)), default=0.0)
 
 
 def _lines(
