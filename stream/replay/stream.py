@@ -216,13 +216,8 @@ def _as_published(judged: Sequence[Judged], events: Sequence[_Event], context: S
     last: dict[str, int] = defaultdict(int)
     for number, event in enumerate(events):
         name = context[event.row]
-        learned[name] += event.before == UNLABELLED and _heard(judged[event.row])
+        learned[name] += event.before == UNLABELLED and judged[event.row].score is not None
         place = int(np.searchsorted(read[name], learned[name]))
         first = rows[name][place] if place < len(rows[name]) else len(judged)
         due[number] = last[name] = max(first, event.row + 1, last[name])
     return due
-
-
-def _heard(judged: Judged) -> bool:
-    """Whether its label counts as a round: somebody was awake."""
-    return any(one.score is not None and (votes(one) or one.status == SHADOW_STATUS) for one in judged.experts)
