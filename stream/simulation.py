@@ -28,6 +28,10 @@ Mask = npt.NDArray[np.bool_]
 
 MOMENTS_KEPT: Final = 100
 """Copies of the moments kept of a context on its way: as many points as a plot of its weights can show."""
+MOMENTS_KEPT_IN_ALL: Final = 2000
+"""Where there are many contexts, fewer are kept of each: reading a copy takes a millisecond."""
+LEAST_KEPT: Final = 10
+"""But so many of each context."""
 UNLABELLED: Final = -1
 """The class before the first label."""
 TURNS_TOLD: Final = 500
@@ -78,6 +82,12 @@ class Changes:
 
     def __len__(self) -> int:
         return len(self.row)
+
+    def take(self, some: Places) -> Changes:
+        """Some of them, in this order."""
+        return Changes(
+            self.row[some], self.before[some], self.after[some], self.due[some], self.came[some], self.q[some]
+        )
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -158,11 +168,22 @@ def simulate(
     rows_of: dict[str, list[int]] = {}
     for row, context in enumerate(turns.context):
         rows_of.setdefault(context, []).append(row)
+    mine = _by_context(turns, changes)
+    copies = min(MOMENTS_KEPT, max(LEAST_KEPT, MOMENTS_KEPT_IN_ALL // max(1, len(rows_of))))
     phases: dict[str, Sequence[Phase]] = {}
     for context, rows in rows_of.items():
-        run = _Run(turns, changes, np.array(rows, np.intp), said, together, advance)
+        its = changes.take(mine.get(context, np.zeros(0, np.intp)))
+        run = _Run(turns, its, np.array(rows, np.intp), said, together, copies, advance)
         phases[context] = run.through([(reading.since, reading.policy_of(context)) for reading in readings], count)
     return replace(said, phases=phases)
+
+
+def _by_context(turns: Turns, changes: Changes) -> dict[str, Places]:
+    """Which of the changes are of each context's turns, in their order."""
+    found: dict[str, list[int]] = {}
+    for number, row in enumerate(changes.row.tolist()):
+        found.setdefault(turns.context[row], []).append(number)
+    return {context: np.array(numbers, np.intp) for context, numbers in found.items()}
 
 
 class _Run:
@@ -175,10 +196,10 @@ class _Run:
         rows: Places,
         said: Simulated,
         together: int,
+        copies: int,
         advance: Callable[[int], None],
     ) -> None:
-        mine = np.flatnonzero(np.isin(changes.row, rows))
-        last = np.minimum(np.arange(len(mine)) // together * together + together, len(mine)) - 1
+        last = np.minimum(np.arange(len(changes)) // together * together + together, len(changes)) - 1
         columns = np.flatnonzero(turns.panel[rows].any(axis=0))
         self._rows, self._at, self._said = rows, turns.at[rows], said
         self._names = tuple(turns.experts[column] for column in columns)
@@ -187,11 +208,11 @@ class _Run:
         voting = [column for column, name in enumerate(self._names) if name in self._voters]
         self._votes, self._voting = self._advice[:, voting], self._awake[:, voting]
         self._told = None if turns.published is None or turns.used is None else (turns.published, turns.used)
-        self._row, self._due = np.searchsorted(rows, changes.row[mine]), changes.due[mine[last]]
-        self._came = np.maximum.accumulate(changes.came[mine])
-        self._before, self._after, self._q = changes.before[mine], changes.after[mine], changes.q[mine]
+        self._row, self._due = np.searchsorted(rows, changes.row), changes.due[last]
+        self._came = np.maximum.accumulate(changes.came)
+        self._before, self._after, self._q = changes.before, changes.after, changes.q
         self._moments = zero(self._names)
-        self._keep_every = max(1, len(mine) // MOMENTS_KEPT)
+        self._keep_every = max(1, len(changes) // copies)
         self._advance, self._untold = advance, 0
 
     def through(self, readings: Sequence[tuple[int, Policy]], count: int) -> list[Phase]:

@@ -222,7 +222,7 @@ def show(courses: Sequence[Course], found: Any) -> None:
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Learn so many labels of a context at once: faster, and the wait is in the delay.",
+    help="Learn so many labels of a context at once: faster, and their wait is in the delay.",
 )
 @click.option("--as-published", is_flag=True, help="Learn about the scores that were published; see above.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all figures there.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -67,7 +68,8 @@ def _course(stream: Stream, said: Simulated) -> Course:
     contexts = sorted(said.phases.items(), key=lambda item: (-item[1][-1].kept[-1].moments.rounds, item[0]))
     rules = sorted({phase.policy.forecaster for _, phases in contexts for phase in phases})
     judged = list(_judged(stream, said))
-    found = tuple(phase for context, phases in contexts for phase in _phases(stream, context, phases))
+    rows = _rows_of(stream)
+    found = tuple(one for context, phases in contexts for one in _phases(stream, rows[context], context, phases))
     deciles = [
         Decile(one.count, _rounded(one.mean_score), _rounded(one.share)) for one in reliability_bins(iter(judged))
     ]
@@ -83,12 +85,18 @@ def _judged(stream: Stream, said: Simulated) -> Iterator[tuple[float, bool]]:
         yield float(published[row]), policy.targets[stream.classes[row]] >= 0.5
 
 
-def _phases(stream: Stream, context: str, phases: Sequence[simulation.Phase]) -> Iterator[Phase]:
-    """Those that hold for a turn or learn from a label, or the only one."""
-    rows = np.array([row for row, name in enumerate(stream.turns.context) if name == context], np.intp)
+def _rows_of(stream: Stream) -> dict[str, list[int]]:
+    rows: dict[str, list[int]] = {}
+    for row, context in enumerate(stream.turns.context):
+        rows.setdefault(context, []).append(row)
+    return rows
+
+
+def _phases(stream: Stream, rows: list[int], context: str, phases: Sequence[simulation.Phase]) -> Iterator[Phase]:
+    """Those that hold for one of the context's turns (`rows`) or learn from a label."""
     ends = [phase.since for phase in phases[1:]] + [len(stream.turns)]
     for phase, end in zip(phases, ends, strict=True):
-        turns = int(((rows >= phase.since) & (rows < end)).sum())
+        turns = bisect_left(rows, end) - bisect_left(rows, phase.since)
         if turns or phase.kept[0].moments.rounds != phase.kept[-1].moments.rounds:
             yield _phase(context, phase, turns, float(stream.turns.at[0]))
 

@@ -32,10 +32,10 @@ def some(seed: int, count: int = 120, asleep: float = 0.3) -> tuple[Turns, Chang
         if rng.random() < 0.2:
             changes.append((min(due + int(rng.integers(20)), count), row, first, second))
     changes.sort(key=lambda change: change[0])
-    due, row, before, after = (np.array(column) for column in zip(*changes, strict=True))
+    dues, rows, before, after = (np.array(column) for column in zip(*changes, strict=True))
     q = 1.0 + rng.random(count)
-    kinds = row.astype(np.intp), before.astype(np.int8), after.astype(np.uint8), due.astype(np.intp)
-    return turns, Changes(*kinds, came=due.astype(np.float64), q=q[row])
+    kinds = rows.astype(np.intp), before.astype(np.int8), after.astype(np.uint8), dues.astype(np.intp)
+    return turns, Changes(*kinds, came=dues.astype(np.float64), q=q[rows])
 
 
 def run(turns: Turns, changes: Changes, policy: Policy = PERMISSIVE, together: int = 1) -> Simulated:
