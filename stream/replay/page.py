@@ -27,6 +27,8 @@ from stream.report.contexts import (
 from stream.report.page import document, figure, number, table, tiles
 
 TITLE = "A stream, replayed"
+MOST_DRAWN = 40
+"""Contexts with charts, the busiest: with hundreds of them a page is megabytes that nobody scrolls through."""
 
 
 def render(found: Replay, stream: Stream, courses: Sequence[Course]) -> str:
@@ -118,7 +120,7 @@ def _table(found: Replay) -> str:
     several = len(found.runs) > 1, any(phase.since for run in found.runs for phase in run.phases)
     head = ["context", *_those(several, "forecaster", "policy"), "labelled", "loss", "best expert", "its loss"]
     rows = [row for run in found.runs for row in _rows(run, several)]
-    shown = table([*head, "regret", "bound", "ratio", "missing", "state"], rows)
+    shown = table([*head, "regret", "bound", "ratio", "missing (D)", "state"], rows)
     return f'<div class="card">{shown}</div>' if shown else '<p class="faint">There was no turn.</p>'
 
 
@@ -180,10 +182,12 @@ def _run(place: int, run: Run, points: Sequence[WeightsPoint], styles: Mapping[s
     beside = f" · {escape(run.forecaster)}" if several > 1 else ""
     charts = [
         context_charts(name, of, styles, order + (OPEN_CONTEXTS if place else 0), f"run-{place}-", over_time=True)
-        for order, (name, of) in enumerate(contexts.items())
+        for order, (name, of) in enumerate(list(contexts.items())[:MOST_DRAWN])
     ]
-    none = "" if contexts else '<p class="faint">There was no turn.</p>'
-    return f"<h2>How the weights moved{beside}</h2>{legend(styles)}{''.join(charts)}{none}"
+    more = f"The {MOST_DRAWN} busiest contexts are drawn; all {len(contexts):,} are in the table above."
+    note = "There was no turn." if not contexts else more if len(contexts) > MOST_DRAWN else ""
+    faint = f'<p class="faint">{note}</p>' if note else ""
+    return f"<h2>How the weights moved{beside}</h2>{legend(styles)}{''.join(charts)}{faint}"
 
 
 def _reliability(place: int, course: Course, several: int) -> str:

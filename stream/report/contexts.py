@@ -80,7 +80,7 @@ def regret_tile(last: Sequence[WeightsPoint]) -> tuple[str, str, str, str]:
     share, point = max(known, key=lambda pair: pair[0])
     alarm = any(each.alarm for each in last)
     more = f"{'ALARM: above its bound' if alarm else 'highest'}, in {point.context}"
-    return "Regret, of its bound", f"{share:.0%}", more, "bad" if alarm or share > 1 else "good"
+    return "Regret, of its bound", f"{round(share, 2) + 0.0:.0%}", more, "bad" if alarm or share > 1 else "good"
 
 
 def unit_of(seconds: float) -> tuple[str, float]:

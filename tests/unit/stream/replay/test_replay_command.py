@@ -205,3 +205,17 @@ def test_a_name_from_outside_is_escaped_on_the_page(tmp_path: Path) -> None:
 def test_what_takes_long_says_how_far_it_is(files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stream.commands.progress.PLAIN_SECONDS", -1.0)
     assert "replayed 200 of 200" in replay(*files).stderr.splitlines()
+
+
+def test_of_many_contexts_the_busiest_are_drawn_and_all_are_in_the_table(tmp_path: Path) -> None:
+    verdicts, labels = made_up(150)
+    for number, row in enumerate(verdicts):
+        row["context"] = f"tenant{number % 50}/user" if number >= 3 else "busy/user"
+    file, out = tmp_path / "v.jsonl", tmp_path / "r.html"
+    file.write_bytes(lines(verdicts + labels))
+    printed = replay(file, "--out", out).stdout
+    page = out.read_text()
+    assert page.count('<details class="context"') == 40
+    assert "all 51 are in the table above" in page
+    assert page.count('<tr><th scope="row">tenant') == 50
+    assert "39 more are in what --json and --out write." in printed
