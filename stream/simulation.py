@@ -57,7 +57,7 @@ class Turns:
     published: Floats | None = None
     """[N] scores that were published, nan for none; where given they are learned about, not those forecast here."""
     used: Floats | None = None
-    """[N] what each had `used` when it was published; goes with `published`."""
+    """[N] what each had `used` when it was published, where that is known; else it is what is used here."""
 
     def __len__(self) -> int:
         return len(self.at)
@@ -207,7 +207,8 @@ class _Run:
         self._advice, self._awake = turns.scores[np.ix_(rows, columns)], turns.awake[np.ix_(rows, columns)]
         voting = [column for column, name in enumerate(self._names) if name in self._voters]
         self._votes, self._voting = self._advice[:, voting], self._awake[:, voting]
-        self._told = None if turns.published is None or turns.used is None else (turns.published, turns.used)
+        self._published = said.published if turns.published is None else turns.published
+        self._used = said.used if turns.used is None else turns.used
         self._row, self._due = np.searchsorted(rows, changes.row), changes.due[last]
         self._came = np.maximum.accumulate(changes.came)
         self._before, self._after, self._q = changes.before, changes.after, changes.q
@@ -275,7 +276,7 @@ class _Run:
             signs = np.append(np.full(len(taken), -1, np.int8), signs)
         index = self._row[some]
         rows = self._rows[index]
-        published, used = (values[rows] for values in self._told or (self._said.published, self._said.used))
+        published = self._published[rows]
         awake = self._awake[index]
         awake[np.isnan(published)] = False  # without a forecast there is nothing to compare a shadow with
         return Rounds(
@@ -286,7 +287,7 @@ class _Run:
             label=label,
             scored_at=self._at[index],
             q=self._q[some],
-            used=used,
+            used=self._used[rows],
             sign=signs,
         )
 

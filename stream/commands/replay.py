@@ -265,8 +265,8 @@ def replay(
     hush()
     if data and broker:
         raise click.UsageError("DATA or --broker, not both: topics are read without DATA")
-    if as_published and (delay or delay_turns):
-        raise click.UsageError("--as-published takes labels as they were read: leave --delay and --delay-turns out")
+    if as_published and (delay or delay_turns or label_rate < 1.0):
+        raise click.UsageError("--as-published takes labels as they were read: no --delay, --delay-turns, --label-rate")
     settings = Settings.load(**({"broker": broker} if broker else {}))
     switches = [Switch.parse(text) for text in switched]
     coming = Coming(delay, delay_turns, label_rate, seed, as_published)

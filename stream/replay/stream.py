@@ -151,7 +151,8 @@ def _turns(judged: Sequence[Judged], as_published: bool) -> Turns:
     published = used = None
     if as_published:
         published = np.array([np.nan if each.score is None else each.score for each in judged], np.float64)
-        used = np.array([each.rounds for each in judged], np.float64)
+        if all(each.ask_probability is None for each in judged):  # else it counts importance weights, rounds do not
+            used = np.array([each.rounds for each in judged], np.float64)
     return Turns(
         tuple(names),
         scores.astype(np.float32).astype(np.float64),  # as experts said them: a verdict has nine decimals

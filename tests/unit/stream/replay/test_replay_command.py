@@ -146,7 +146,8 @@ def test_input_without_a_verdict_is_refused_in_one_line(tmp_path: Path, files: t
     assert "hold no verdict" in replay(files[1], code=1).output
     assert "No such file" in replay(tmp_path / "missing", code=1).output
     assert "not both" in replay(*files, "--broker", "nowhere:1", code=2).output
-    assert "leave --delay" in replay(*files, "--as-published", "--delay", "1h", code=2).output
+    for late in (("--delay", "1h"), ("--delay-turns", 1), ("--label-rate", 0.5)):
+        assert "takes labels as they were read" in replay(*files, "--as-published", *late, code=2).output
     assert "is no duration" in replay(*files, "--delay", "soon", code=2).output
 
 
