@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from experts.figures import Floats, Labels, figures
-from stream.demo.charts import reliability_bins
 from stream.evaluation.measuring import scores_of
 from stream.evaluation.online import Standing
 from stream.evaluation.results import ENSEMBLE, MEAN, Options
 from stream.evaluation.runner import Course
 from stream.evaluation.tables import short
+from stream.report.charts import reliability_bins
 
 if TYPE_CHECKING:  # imported when a plot is drawn: it takes a second
     from matplotlib.axes import Axes
