@@ -50,7 +50,7 @@ class Stream:
     def of(cls, advice: Floats, target: Floats) -> Stream:
         """The stream of these turns."""
         label, at = (target * 2.0).astype(np.uint8), np.arange(len(target), dtype=np.float64) * SPACING
-        stored = np.asarray(advice.mean(axis=1), np.float64)
+        stored: Floats = advice.mean(axis=1)
         return cls(advice, target, np.ones(advice.shape, np.bool_), label, at, stored)
 
     @classmethod
