@@ -48,7 +48,7 @@ two experts that said the same must not differ by them.
 """
 
 POSITIVE: Final = 1e-12
-"""Of the span of a loss: what MLpol subtracts from a regret, so that one that is 0 but for rounding is not above 0."""
+"""Of the span of a loss: from here on a regret is above 0 to MLpol, so that one that is 0 but for rounding is not."""
 
 
 def regrets(moments: Moments, policy: Policy) -> Floats:
@@ -114,9 +114,9 @@ def _squint(moments: Moments, policy: Policy, log_prior: Floats, rate: Floats) -
 
 
 def _mlpol(moments: Moments, policy: Policy, log_prior: Floats, rate: Floats) -> Floats:
-    above = regrets(moments, policy) - POSITIVE * widest(policy)
-    ahead = above > 0.0
-    weighed = np.log(np.where(ahead, above, 1.0)) - np.log(widest(policy) ** 2 + squares(moments, policy))
+    regret = regrets(moments, policy)
+    ahead = regret > POSITIVE * widest(policy)
+    weighed = np.log(np.where(ahead, regret, 1.0)) - np.log(widest(policy) ** 2 + squares(moments, policy))
     return np.where(ahead, weighed, log_prior - FAR)
 
 

@@ -40,8 +40,9 @@ and at the end e_i max(R_i, 0)^2 <= Phi, so
 
     R_i <= sqrt( (c^2 + V_i) sum_k (e_k(before) max(R_k(before), 0)^2 + B_k) )
 
-The rule subtracts POSITIVE c from R; so does the proof. Since a change only one round can be of another policy when D
-is 0, the first; it adds c to each R_k(before). A prior has no part in it: before the first label Phi is 0.
+An expert with 0 < R_i <= POSITIVE c is not weighed, so that rounding decides nothing: its 2 e_i max(R_i, 0) r_i <= 2
+POSITIVE is added to Phi in each round. Since a change only one round can be of another policy when D is 0, the first;
+it adds c to each R_k(before). A prior has no part in it: before the first label Phi is 0.
 
 Nothing is proven, so the bound is inf, under the zero-one loss, which is not convex; where some q is above 1 / `ask`;
 and for MLpol with any delay, or since a change with sampled labels.
@@ -82,8 +83,8 @@ def mlpol_bounds(stretch: Stretch) -> Floats:
     wide = widest(policy)
     led = regrets(stretch.before, policy)[0]
     first, last = (wide**2 + squares(moments, policy)[0] for moments in (stretch.before, stretch.moments))
-    ahead = np.maximum(led - POSITIVE * wide, 0.0) + (wide if stretch.changed else 0.0)
+    ahead = np.maximum(led, 0.0) + (wide if stretch.changed else 0.0)
     gained = np.log(np.maximum(last / first, 1.0))
     grown = np.minimum(gained / math.log(2.0), gained + wide**2 * np.maximum(1.0 / first - 1.0 / last, 0.0))
-    potential = float((ahead**2 / first + grown).sum())
-    return np.asarray(np.sqrt(last * potential) + POSITIVE * wide - led)
+    potential = float((ahead**2 / first + grown + 2.0 * POSITIVE * max(0, stretch.since.rounds)).sum())
+    return np.asarray(np.sqrt(last * potential) - led)

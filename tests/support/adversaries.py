@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble import Forecaster, Moments, Policy, Rounds, fold, shadow_of, zero
+from ensemble import Forecaster, Moments, Policy, Rounds, blend, fold, shadow_of, zero
 from support.rounds import NOON
 from support.textbook import loss_of
 
@@ -96,6 +96,10 @@ class Stream:
     """Seconds from turn to turn."""
     votes: Votes = everyone
     """Who is no shadow in a turn."""
+    step: int = 1
+    """Turns that are decided from the same weights, before the labels that are due by then are read."""
+    inherits: bool = False
+    """Whether the prior is another one in every step until the first label is read, and that of then for ever."""
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.seed)
@@ -103,40 +107,56 @@ class Stream:
         self.shadows = tuple(map(shadow_of, self.panel)) if self.votes is not everyone else ()
         self.moments = zero(self.panel + self.shadows)
         self.turn = 0
+        self.regret = np.zeros(self.experts)
+        """[K] over all turns, labelled or not."""
         self._arriving: dict[int, list[Rounds]] = defaultdict(list)
 
     def run(self, turns: int) -> Iterator[Moments]:
-        """The moments after each of the turns, and then after each of the labels that are still out."""
-        for _ in range(turns):
-            self._arriving[self.turn + 1 + self.delay(self.rng, self.turn)].append(self._decide())
-            self.turn += 1
-            self._learn(self._arriving.pop(self.turn, []))
+        """The moments after each step of the turns. Labels may still be out at the end."""
+        for _ in range(0, turns, self.step):
+            for rounds in self._decide():
+                self._arriving[self.turn + 1 + self.delay(self.rng, self.turn)].append(rounds)
+                self.turn += 1
+            due = sorted(turn for turn in self._arriving if turn <= self.turn)
+            self._learn([rounds for turn in due for rounds in self._arriving.pop(turn)])
             yield self.moments
 
     def drain(self) -> Moments:
         """The moments when every label has arrived."""
-        for due in sorted(self._arriving):
-            self._learn(self._arriving[due])
+        self._learn([rounds for due in sorted(self._arriving) for rounds in self._arriving[due]])
         self._arriving.clear()
         return self.moments
 
-    def _decide(self) -> Rounds:
-        scores, awake = self.advise(self.rng, self.turn, self.experts)
+    def _decide(self) -> list[Rounds]:
+        """The rounds of one step; one of no label where the turn is not chosen."""
+        turns = range(self.turn, self.turn + self.step)
+        if self.inherits and self.moments.rounds == 0:
+            self.prior = blend(self.rng.dirichlet(np.full(self.experts, 0.1)))
+        advised = [self.advise(self.rng, turn, self.experts) for turn in turns]
+        votes = [awake & self.votes(turn, self.experts) for turn, (_, awake) in zip(turns, advised, strict=True)]
         forecaster = Forecaster.of(self.moments, self.policy, self.panel, self.prior)
-        votes = awake & self.votes(self.turn, self.experts)
-        said = forecaster.forecast(scores[None], votes[None])
-        label = self.judge(self.rng, self.turn, float(said.published[0]), self.policy)
-        chosen = self.rng.random() < self.labelled_with
-        rounds = Rounds.of(
-            *self._rows(scores, awake, votes),
-            said.forecasts,
-            said.published,
-            [label],
-            NOON + self.pace_s * self.turn,
-            used=forecaster.used,
-            q=1.0 / self.labelled_with,
-        )
-        return rounds if chosen else rounds.select(slice(0, 0))
+        said = forecaster.forecast(np.stack([scores for scores, _ in advised]), np.stack(votes))
+        decided = []
+        for n, (scores, awake) in enumerate(advised):
+            label = self.judge(self.rng, turns[n], float(said.published[n]), self.policy)
+            chosen = self.rng.random() < self.labelled_with
+            self._count(label, float(said.published[n]), scores, votes[n])
+            rounds = Rounds.of(
+                *self._rows(scores, awake, votes[n]),
+                said.forecasts[n : n + 1],
+                said.published[n : n + 1],
+                [label],
+                NOON + self.pace_s * turns[n],
+                used=forecaster.used,
+                q=1.0 / self.labelled_with,
+            )
+            decided.append(rounds if chosen else rounds.select(slice(0, 0)))
+        return decided
+
+    def _count(self, label: int, score: float, scores: Floats, votes: NDArray[np.bool_]) -> None:
+        lost = loss_of(self.policy, label, score) if votes.any() else 0.0
+        for k in np.flatnonzero(votes):
+            self.regret[k] += lost - loss_of(self.policy, label, float(scores[k]))
 
     def _rows(
         self, scores: Floats, awake: NDArray[np.bool_], votes: NDArray[np.bool_]
@@ -149,8 +169,10 @@ class Stream:
         return np.concatenate([scores, scores])[None], np.concatenate([votes, beside])[None]
 
     def _learn(self, arrived: list[Rounds]) -> None:
-        for rounds in arrived:
-            self.moments = fold(self.moments, rounds)
+        if arrived:
+            names = Rounds.__dataclass_fields__
+            together = Rounds(*(np.concatenate([getattr(rounds, name) for rounds in arrived]) for name in names))
+            self.moments = fold(self.moments, together)
 
 
 def tide(turn: int) -> int:
