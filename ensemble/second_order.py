@@ -4,7 +4,7 @@ r_i is the regret of a round (0 where i slept), R_i its sum and V_i the sum of i
 see `rules.py`. The loss is convex, so weights w_i and the mixture p of that round have loss(p) <= sum_i w_i loss_i: if
 all earlier labels have been read, sum_i w_i r_i <= 0.
 
-Squint (Koolen & van Erven 2015, theorem 3). For |x| <= 1/2, exp(x - x^2) <= 1 + x. With x = eta_j r_i,
+Squint (Koolen & van Erven 2015). For |x| <= 1/2, exp(x - x^2) <= 1 + x. With x = eta_j r_i,
 
     Phi = sum_i pi_i sum_j gamma exp(eta_j R_i - eta_j^2 V_i)
 
@@ -24,8 +24,8 @@ Rounds of another policy or from another prior. x - x^2 <= 1/4 whatever x is, so
 added to G for each. As missing rounds those of another policy may have larger q: then b > 1/2, the width is (b + 1/2)^2
 and tanh(width / 4) <= (8 / 7) b / 2, so after a change G has D / (7 q^2).
 
-MLpol (Gaillard, Stoltz & van Erven 2014; Gaillard 2015, ch. 2; here with the range known). Put e_i = 1 / (c^2 + V_i)
-and Phi = sum_i e_i max(R_i, 0)^2. As max(R + r, 0)^2 <= max(R, 0)^2 + 2 max(R, 0) r + r^2 and e falls to e' in a
+MLpol (Gaillard, Stoltz & van Erven 2014; here the range is known). Put e_i = 1 / (c^2 + V_i) and
+Phi = sum_i e_i max(R_i, 0)^2. As max(R + r, 0)^2 <= max(R, 0)^2 + 2 max(R, 0) r + r^2 and e falls to e' in a
 round, the term of i becomes at most
 
     e' (max(R, 0)^2 + 2 max(R, 0) r) + e' r^2  <=  e (max(R, 0)^2 + 2 max(R, 0) r) + (e - e') r^2 + e' r^2

@@ -35,7 +35,7 @@ class Worst:
     stream: str
 
     def cells(self) -> tuple[str, ...]:
-        return self.name, self.loss, f"{self.delay:,}", f"{self.ratio:.3f}", self.stream
+        return self.name, self.loss, f"{self.delay:,}", f"{self.ratio:.2g}", self.stream
 
 
 def worst(measured: Iterable[tuple[Trial, float]]) -> list[Worst]:
@@ -60,8 +60,8 @@ def page(rows: list[Worst], command: str, streams: int, seconds: float) -> str:
         "",
         f"`{command}` on {datetime.now(UTC).date().isoformat()}: numpy {np.__version__}, Python"
         f" {platform.python_version()}, {streams} streams in {seconds:.0f} s.",
-        "Each row is the worst of five streams (constant, sleeping and guessing experts; labels that cost the published"
-        " score most, come in blocks, turn round, or are random), 20 times while it runs and when all labels have come."
+        "Each row is the worst of four streams (constant, sleeping and guessing experts; labels that cost the published"
+        " score most, come in blocks, or are random), 20 times while it runs and when all labels have come."
         " Delay is in turns.",
         "",
         f"| {' | '.join(HEAD)} |",
@@ -82,7 +82,7 @@ def table(rows: list[Worst]) -> Table:
 
 
 @click.command()
-@click.option("--turns", type=click.IntRange(1), default=500, show_default=True, help="At least, of each stream.")
+@click.option("--turns", type=click.IntRange(1), default=200, show_default=True, help="At least, of each stream.")
 @click.option(
     "--delay",
     "delays",

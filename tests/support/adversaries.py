@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,18 +107,20 @@ class Stream:
         self.shadows = tuple(map(shadow_of, self.panel)) if self.votes is not everyone else ()
         self.moments = zero(self.panel + self.shadows)
         self.turn = 0
-        self.regret = np.zeros(self.experts)
-        """[K] over all turns, labelled or not."""
+        self.everything = zero(self.moments.experts)
+        """The moments of all turns, labelled or not."""
         self._arriving: dict[int, list[Rounds]] = defaultdict(list)
 
     def run(self, turns: int) -> Iterator[Moments]:
         """The moments after each step of the turns. Labels may still be out at the end."""
         for _ in range(0, turns, self.step):
-            for rounds in self._decide():
-                self._arriving[self.turn + 1 + self.delay(self.rng, self.turn)].append(rounds)
-                self.turn += 1
-            due = sorted(turn for turn in self._arriving if turn <= self.turn)
-            self._learn([rounds for turn in due for rounds in self._arriving.pop(turn)])
+            decided, chosen = self._decide()
+            late = [self.delay(self.rng, turn) for turn in range(self.turn, self.turn + self.step)]
+            due = self.step * -(-(np.arange(self.turn + 1, self.turn + self.step + 1) + late) // self.step)
+            for turn in np.unique(due[chosen]):
+                self._arriving[int(turn)].append(decided.select(chosen & (due == turn)))
+            self.turn += self.step
+            self._learn(self._arriving.pop(self.turn, []))
             yield self.moments
 
     def drain(self) -> Moments:
@@ -127,36 +129,30 @@ class Stream:
         self._arriving.clear()
         return self.moments
 
-    def _decide(self) -> list[Rounds]:
-        """The rounds of one step; one of no label where the turn is not chosen."""
+    def _decide(self) -> tuple[Rounds, NDArray[np.bool_]]:
+        """The rounds of one step, and of which of them the label is asked for."""
         turns = range(self.turn, self.turn + self.step)
         if self.inherits and self.moments.rounds == 0:
             self.prior = blend(self.rng.dirichlet(np.full(self.experts, 0.1)))
         advised = [self.advise(self.rng, turn, self.experts) for turn in turns]
-        votes = [awake & self.votes(turn, self.experts) for turn, (_, awake) in zip(turns, advised, strict=True)]
+        scores, awake = (np.stack(rows) for rows in zip(*advised, strict=True))
+        votes = awake & np.stack([self.votes(turn, self.experts) for turn in turns])
         forecaster = Forecaster.of(self.moments, self.policy, self.panel, self.prior)
-        said = forecaster.forecast(np.stack([scores for scores, _ in advised]), np.stack(votes))
-        decided = []
-        for n, (scores, awake) in enumerate(advised):
-            label = self.judge(self.rng, turns[n], float(said.published[n]), self.policy)
-            chosen = self.rng.random() < self.labelled_with
-            self._count(label, float(said.published[n]), scores, votes[n])
-            rounds = Rounds.of(
-                *self._rows(scores, awake, votes[n]),
-                said.forecasts[n : n + 1],
-                said.published[n : n + 1],
-                [label],
-                NOON + self.pace_s * turns[n],
-                used=forecaster.used,
-                q=1.0 / self.labelled_with,
-            )
-            decided.append(rounds if chosen else rounds.select(slice(0, 0)))
-        return decided
-
-    def _count(self, label: int, score: float, scores: Floats, votes: NDArray[np.bool_]) -> None:
-        lost = loss_of(self.policy, label, score) if votes.any() else 0.0
-        for k in np.flatnonzero(votes):
-            self.regret[k] += lost - loss_of(self.policy, label, float(scores[k]))
+        said = forecaster.forecast(scores, votes)
+        shown = zip(turns, said.published.tolist(), strict=True)
+        labels = [self.judge(self.rng, turn, score, self.policy) for turn, score in shown]
+        rounds = Rounds.of(
+            *self._rows(scores, awake, votes),
+            said.forecasts,
+            said.published,
+            labels,
+            NOON + self.pace_s * np.array(turns),
+            used=forecaster.used,
+            q=1.0 / self.labelled_with,
+        )
+        if self.labelled_with < 1.0:
+            self.everything = fold(self.everything, replace(rounds, q=np.ones(self.step)))
+        return rounds, self.rng.random(self.step) < self.labelled_with
 
     def _rows(
         self, scores: Floats, awake: NDArray[np.bool_], votes: NDArray[np.bool_]
@@ -164,9 +160,9 @@ class Stream:
         """Scores and who advised, for the rows of the moments. With nobody to vote there is no forecast to learn
         from."""
         if not self.shadows:
-            return scores[None], votes[None]
-        beside = awake & ~votes & votes.any()
-        return np.concatenate([scores, scores])[None], np.concatenate([votes, beside])[None]
+            return scores, votes
+        beside = awake & ~votes & votes.any(axis=1, keepdims=True)
+        return np.concatenate([scores, scores], axis=1), np.concatenate([votes, beside], axis=1)
 
     def _learn(self, arrived: list[Rounds]) -> None:
         if arrived:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from math import inf
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pytest
@@ -59,7 +59,7 @@ def test_without_delay_the_weights_are_those_of_rivers_exponentially_weighted_av
     """
     rng = np.random.default_rng(seed)
     scores = np.clip(rng.beta(0.5, 0.5, (300, 5)), 0.01, 0.99)
-    peer = ensemble.EWARegressor([Advisor(index) for index in range(5)], learning_rate=0.5)
+    peer: Any = ensemble.EWARegressor([Advisor(index) for index in range(5)], learning_rate=0.5)
     moments = zero(PANEL, (inf,))
     for n, row in enumerate(scores):
         forecaster = Forecaster.of(moments, policy, PANEL)
@@ -85,7 +85,7 @@ def test_without_delay_the_weights_are_those_of_the_paper_after_every_round(
     scores, awake = advice(rng, 70, len(PANEL), asleep=0.3)
     times = NOON + np.sort(rng.random(70) * 5 * 86_400.0)
     book, moments = BOOKS[rule](policy, PRIOR, half_lives), zero(PANEL, half_lives)
-    for n in np.flatnonzero(awake.any(axis=1)):
+    for n in np.flatnonzero(awake.any(axis=1)).tolist():
         assert_same_weights(moments, book, awake[n].tolist())
         said = Forecaster.of(moments, policy, PANEL, PRIOR).forecast(scores[n : n + 1], awake[n : n + 1])
         np.testing.assert_allclose(said.forecasts[0], book.forecasts(scores[n].tolist(), awake[n].tolist()), atol=CLOSE)
@@ -134,4 +134,4 @@ def one_round(
     used: int,
 ) -> Rounds:
     """A round whose forecast had read all `used` labels before it."""
-    return Rounds.of([scores], [awake], forecasts, published, [label], at, used=used)  # type: ignore[list-item,arg-type]
+    return Rounds.of([scores], [awake], forecasts, published, [label], at, used=used)  # type: ignore[arg-type]
