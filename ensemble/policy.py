@@ -121,10 +121,13 @@ class Policy:
 
     def fingerprint(self) -> str:
         """16 hexadecimal digits that change if and only if moments would be read differently: by targets, costs, loss,
-        forecaster, or the weight of labels that nobody asked for.
+        forecaster, the weight of labels that nobody asked for, or, under the rules that must know the largest
+        importance weight, `ask`.
         """
-        reading = json.dumps([self.targets, self.costs, self.loss, self.forecaster, self.unasked])
-        return hashlib.sha256(reading.encode()).hexdigest()[:16]
+        reading = [self.targets, self.costs, self.loss, self.forecaster, self.unasked]
+        if self.forecaster in ("squint", "mlpol"):
+            reading.append(self.ask)
+        return hashlib.sha256(json.dumps(reading).encode()).hexdigest()[:16]
 
 
 _CHOICES: Final = {

@@ -68,9 +68,12 @@ def test_the_fingerprint_changes_with_the_reading_of_moments_and_with_nothing_el
         replace(PERMISSIVE, loss="absolute"),
         replace(PERMISSIVE, loss="log"),
         replace(PERMISSIVE, forecaster="squint"),
+        replace(PERMISSIVE, forecaster="squint", ask=0.1),
+        replace(PERMISSIVE, forecaster="mlpol"),
+        replace(PERMISSIVE, forecaster="mlpol", ask=0.1),
         replace(PERMISSIVE, unasked=0.5),
     ]
-    assert len({policy.fingerprint() for policy in [PERMISSIVE, *others]}) == 7
+    assert len({policy.fingerprint() for policy in [PERMISSIVE, *others]}) == 10
 
 
 def test_the_fingerprint_is_the_same_in_every_process_and_version() -> None:
