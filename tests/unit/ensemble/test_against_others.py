@@ -28,16 +28,16 @@ CLOSE: Final = 1e-9
 by_reading = pytest.mark.parametrize("policy", READINGS, ids=lambda policy: policy.name)
 
 
-class Advisor(base.Regressor):
+class Advisor(base.Regressor):  # type: ignore[misc]  # its types are not read
     """An expert of river's ensemble: what it advises is one of the features."""
 
     def __init__(self, index: int) -> None:
         self.index = index
 
-    def predict_one(self, x: Sequence[float]) -> float:  # type: ignore[override]
+    def predict_one(self, x: Sequence[float]) -> float:
         return x[self.index]
 
-    def learn_one(self, x: Sequence[float], y: float) -> None:  # type: ignore[override]
+    def learn_one(self, x: Sequence[float], y: float) -> None:
         """It has nothing to learn."""
 
 

@@ -22,6 +22,7 @@ from ensemble import (
     cumulative,
     fold,
     merge,
+    report,
     scaled,
     with_unasked,
     zero,
@@ -104,6 +105,16 @@ def test_scaled_moments_are_those_of_rounds_that_weigh_as_much_more(seed: int, w
 def test_a_weight_that_is_no_weight_is_refused() -> None:
     with pytest.raises(AdviceError, match="finite and not negative"):
         scaled(zero(PANEL), -1.0)
+
+
+def test_many_light_labels_do_not_hide_from_the_bound_that_some_weigh_more_than_1() -> None:
+    halved = replace(SAMPLED, unasked=0.5)
+    asked = learned(replace(random_rounds(1, 3, sampled=False), q=np.full(3, 5.0)))
+    together = with_unasked(asked, learned(random_rounds(2, 400, sampled=False)), halved.unasked)
+    assert together.squares < together.counted
+    # Without delay a bound that takes every q for 1 has no term for what the heavier ones cost.
+    prompt = replace(together, used=(together.counted**2 - together.squares) / 2.0)
+    assert report(prompt, halved).bound > report(prompt, replace(halved, unasked=0.0)).bound + prompt.squares / 16.0
 
 
 def test_at_weight_0_labels_nobody_asked_for_are_not_even_counted_and_at_1_they_are_like_any_other() -> None:
