@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.streams import plots
 from benchmarks.streams.courses import Course, drifting, shuffled
 from benchmarks.streams.measuring import auprc, losses, stretches
-from benchmarks.streams.report import ENSEMBLE, render
+from benchmarks.streams.report import ENSEMBLE, FIFTH, FORGETFUL, render
 from benchmarks.streams.results import Outcome, Results
 from benchmarks.streams.rules import Setting, best_mixture, ensemble, forgetful, labelled, river
 from benchmarks.streams.scores import Scores, remembered
@@ -38,7 +38,6 @@ USUAL: Final = Setting(spacing=5.0)
 MINUTES: Final = 600.0
 """A fifth half-life, of ten minutes, to see what a shorter memory is worth."""
 HOUR: Final = HALF_LIVES[-1]
-FIFTH: Final = f"{ENSEMBLE}, a fifth half-life of 10 min"
 VARIANTS: Final = {
     f"{ENSEMBLE}, contexts by role": replace(USUAL, by_role=True),
     f"{ENSEMBLE}, one half-life (infinity)": replace(USUAL, half_lives=(inf,)),
@@ -48,7 +47,6 @@ VARIANTS: Final = {
     f"{ENSEMBLE}, turns 60 s apart": replace(USUAL, spacing=60.0),
 }
 """At label rate 1, on the stream that drifts with every row once."""
-FORGETFUL: Final = f"{ENSEMBLE}, half-lives weighed by losses that decay in an hour"
 UNWEIGHTED: Final = f"{ENSEMBLE}, a label counts 1"
 """At rates below 1."""
 MIXTURE: Final = "best mixture in hindsight"
@@ -71,8 +69,8 @@ def said_of(name: str, course: Course, comes: Labels, rate: float) -> Iterator[t
     for rule, setting in settings_of(name, rate).items():
         told = ensemble(course, comes, rate, setting)
         yield rule, told.scores
-        if setting == USUAL:
-            yield FORGETFUL, forgetful(course, comes, rate, told, setting.spacing, HOUR)
+        if rule in (ENSEMBLE, FIFTH):
+            yield rule + FORGETFUL, forgetful(course, comes, rate, told, setting.spacing, HOUR)
     yield "river", river(course, comes, rate)
     if rate == 1.0:  # what follows does not depend on labels
         yield "plain mean", course.mean
