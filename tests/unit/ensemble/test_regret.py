@@ -315,7 +315,7 @@ def test_the_mean_and_the_leader_lose_in_proportion_to_the_rounds_and_raise_no_a
     policy = replace(PERMISSIVE, forecaster=rule)
     *_, moments = Stream(policy, adversaries.constants, judge, adversaries.after(0), experts=2).run(100)
     told = report(moments, policy)
-    assert told.regret.max() > 20.0
+    assert told.regret.max() > 2.0 * report(moments, PERMISSIVE).bound  # exponential weights would have been under it
     assert np.isinf(told.bounds).all()
     assert (told.ratio, told.alarm) == (0.0, False)
 
