@@ -60,9 +60,9 @@ def page(rows: list[Worst], command: str, streams: int, seconds: float) -> str:
         "",
         f"`{command}` on {datetime.now(UTC).date().isoformat()}: numpy {np.__version__}, Python"
         f" {platform.python_version()}, {streams} streams in {seconds:.0f} s.",
-        "Each row is the worst of four streams (constant, sleeping and guessing experts; labels that cost the published"
-        " score most, come in blocks, or are random), 20 times while it runs and when all labels have come."
-        " Delay is in turns.",
+        "Each row is the worst of four streams (constant, sleeping and guessing experts; labels that cost the",
+        "published score most, come in blocks, or are random), 20 times while it runs and when all labels have come.",
+        "Delay is in turns.",
         "",
         f"| {' | '.join(HEAD)} |",
         "|---|---|---|---|---|",
