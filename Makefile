@@ -7,7 +7,7 @@ LOCKS  := deploy/requirements
 export UV_SYSTEM_CERTS := 1
 COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml
 
-.PHONY: setup setup-test setup-train base lock demo test lint contracts bench-stream bench-experts bench-guard chaos clean
+.PHONY: setup setup-test setup-train base lock demo test lint contracts bench-stream bench-experts bench-guard bench-bounds bench-ensemble bench-streams chaos clean
 
 setup: $(VENV)/.runtime
 setup-test: $(VENV)/.test
@@ -77,6 +77,20 @@ bench-experts: setup-train
 # --precision fp16 --device cuda" on a GPU host.
 bench-guard: setup-train
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.guard --output deploy/benchmarks/bench-guard $(ARGS)
+
+# Two minutes: every bound on regret against streams that try to break it; fails if one does.
+bench-bounds: setup-test
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.bounds --output deploy/benchmarks/bounds
+
+# Minutes: label updates and forecasts of the ensemble beside river and the rules of opera in numpy.
+bench-ensemble: setup-test
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.ensemble --output deploy/benchmarks/bench-ensemble $(ARGS)
+
+# Minutes: the labelled sets under DATA as a shuffled and as a drifting stream, the ensemble beside its experts, their
+# best mixture in hindsight and river.
+DATA ?= ../shared/datasets/dev
+bench-streams: setup-test
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.streams --data $(DATA) --output deploy/benchmarks/streams $(ARGS)
 
 # Half an hour: kills, pauses, joins and leaves over live traffic, with a report.
 chaos: setup-test

@@ -5,9 +5,10 @@ logging.
                           ▲                        │ stored with the turn: advice, forecasts, score, `used`
                           │ Forecaster.of          ▼
     Moments ◀── fold ── Rounds ◀── the stored turns whose label came ◀── votes.cast, votes.majority
-       │ │
+       │ │                 of those that were asked for: ask_probabilities; `scaled` weighs the others
        │ └──▶ merge, total: the sum over partitions; encode, decode: bytes in a changelog
-       └────▶ report: regret and its bound;   Replay: what all this must come to
+       ├────▶ report: regret and its bound;   Replay: what all this must come to
+       └────▶ calibrate: thresholds with their intervals;   departures: losses that drifted
 
 A day, with a question and its late answer (times in seconds):
 
@@ -44,6 +45,7 @@ The second forecast had missed the first label (D = 1), and the regret to the be
 """
 
 from ensemble.codec import decode, encode
+from ensemble.drift import ENSEMBLE, Departure, departures
 from ensemble.errors import (
     AdviceError,
     EnsembleError,
@@ -60,17 +62,22 @@ from ensemble.policy import CLASSES, DEFENSIVE, PERMISSIVE, POLICIES, Policy
 from ensemble.regret import RegretReport, report
 from ensemble.replay import Replay, distance
 from ensemble.rounds import STATISTICS, Rounds
+from ensemble.sampling import ask_probabilities, scaled, with_unasked
 from ensemble.shadows import shadow_of
+from ensemble.thresholds import DecisionThresholds, Threshold, calibrate
 from ensemble.votes import Vote, cast, majority
 
 __all__ = [
     "CLASSES",
     "DEFENSIVE",
+    "ENSEMBLE",
     "HALF_LIVES",
     "PERMISSIVE",
     "POLICIES",
     "STATISTICS",
     "AdviceError",
+    "DecisionThresholds",
+    "Departure",
     "EnsembleError",
     "Forecast",
     "Forecaster",
@@ -84,12 +91,16 @@ __all__ = [
     "RegretReport",
     "Replay",
     "Rounds",
+    "Threshold",
     "Vote",
     "align",
+    "ask_probabilities",
     "blend",
+    "calibrate",
     "cast",
     "cumulative",
     "decode",
+    "departures",
     "distance",
     "encode",
     "eta",
@@ -98,8 +109,10 @@ __all__ = [
     "merge",
     "report",
     "rescale",
+    "scaled",
     "shadow_of",
     "subtract",
     "total",
+    "with_unasked",
     "zero",
 ]

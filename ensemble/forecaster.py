@@ -1,11 +1,10 @@
-"""The forecaster: exponential weights over sleeping experts, under several half-lives, weighed by exponential weights
-again.
+"""The forecaster: weights over sleeping experts, under several half-lives, which are weighed by exponential weights.
 
 With prior pi and learning rate eta, over the experts awake in the round (Freund, Schapire, Singer & Warmuth 1997;
 Cesa-Bianchi & Lugosi 2006, ch. 2 and 3):
 
     R[i,h]  = loss of the forecast of h in the rounds in which i was awake - loss of i in them, decayed by h
-    w[i|h]  proportional to  pi_i exp(eta R[i,h])
+    w[i|h]  proportional to  pi_i exp(eta R[i,h]), or as another of the rules says: see `rules.py`
     p[h]    = sum_i w[i|h] p_i
     L[h]    = loss of the forecast of h, undecayed
     v[h]    proportional to  exp(-eta L[h])
@@ -30,6 +29,7 @@ from ensemble.losses import cumulative, eta
 from ensemble.moments import Moments, align
 from ensemble.policy import Policy
 from ensemble.rounds import CLIP, Floats, N
+from ensemble.rules import log_weights
 from ensemble.shadows import voters_of
 
 MOST_EXPERTS: Final = 64
@@ -56,7 +56,7 @@ class Forecaster:
 
     experts: tuple[str, ...]
     log_w: Floats
-    """[H, K] log of pi_i exp(eta R[i, h]), not normalised."""
+    """[H, K] log of pi_i exp(eta R[i, h]), or of the weight by another rule, not normalised."""
     log_v: Floats
     """[H] log of exp(-eta L[h]), not normalised."""
     rounds: int
@@ -71,6 +71,7 @@ class Forecaster:
     """
     _v: Floats = field(init=False, repr=False)
     _everyone: Floats = field(init=False, repr=False)
+    """[H + 1, K] what `_given` answers when all are awake: turns are forecast often between two labels."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_v", _softmax(self.log_v))
@@ -90,7 +91,7 @@ class Forecaster:
         rate = eta(policy, recent_rounds(aligned), len(known))
         return cls(
             experts=aligned.experts,
-            log_w=np.log(checked_prior(prior, len(aligned.experts))) + rate[:, None] * regrets(aligned, policy),
+            log_w=log_weights(aligned, policy, np.log(checked_prior(prior, len(aligned.experts))), rate),
             log_v=-rate[0] * cumulative(aligned.hedge, policy),
             rounds=moments.rounds,
             used=moments.counted,
@@ -108,14 +109,15 @@ class Forecaster:
         if advice.ndim != 2 or advice.shape != awake.shape or advice.shape[1] != len(self.experts):
             raise AdviceError(f"scores {advice.shape} and awake {awake.shape} must both be [N, {len(self.experts)}]")
         if awake.all():
-            return self._mix(advice, np.ones(len(advice), np.bool_), self._everyone[:, :, None])
+            return self._mix(advice, None, self._everyone[:, :, None])
         _, first, which = np.unique(awake @ _bits(len(self.experts)), return_index=True, return_inverse=True)
         table = np.stack([self._given(awake[n]) for n in first], axis=-1)
         return self._mix(np.where(awake, advice, 0.0), np.any(awake, axis=1), table[:, :, which])
 
     def weights(self) -> Floats:
         """[K] the weight of each expert in the published score when all are awake."""
-        return self._effective(self._everyone)
+        weights: Floats = self._everyone[-1]
+        return weights
 
     def half_life_weights(self) -> Floats:
         """[H] the weight v[h] of each half-life."""
@@ -123,37 +125,36 @@ class Forecaster:
         return weights
 
     def _given(self, mask: NDArray[np.bool_]) -> Floats:
-        """w[H, K] when these experts are awake; zeros when none is."""
-        return _softmax(np.where(mask, self.log_w, -np.inf)) if mask.any() else np.zeros_like(self.log_w)
+        """[H + 1, K] w[H, K] when these experts are awake, zeros when none is; and in the last row sum_h v[h] w[h]."""
+        weights = np.zeros((len(self.log_w) + 1, len(self.experts)))
+        if mask.any():
+            weights[:-1] = _softmax(np.where(mask, self.log_w, -np.inf))
+            for h, share in enumerate(self._v):
+                weights[-1] += share * weights[h]
+        return weights
 
-    def _effective(self, w: Floats) -> Floats:
-        """sum_h v[h] w[h], for w[H, ...]."""
-        return _sum_of_products(self._v, w)
+    def _mix(self, advice: Floats, decided: NDArray[np.bool_] | None, w: Floats) -> Forecast:
+        """Mix advice[N, K], in [0, 1] also where asleep, under w[H + 1, K, N] or, for all turns alike, w[H + 1, K, 1].
+        None has decided all.
 
-    def _mix(self, advice: Floats, decided: NDArray[np.bool_], w: Floats) -> Forecast:
-        """Mix advice[N, K], in [0, 1] also where asleep, under w[H, K, N] or, for all turns alike, w[H, K, 1]."""
-        if len(advice) and not (advice.min() >= 0.0 and advice.max() <= 1.0):  # so written, nan is refused too
-            raise AdviceError("a score of an expert that is awake is outside [0, 1]: let that expert sleep")
+        The score is one more forecast, that of the weights in the last row: it costs a row, not a second mixture.
+        """
         by_expert = np.ascontiguousarray(advice.T)
+        if by_expert.size and not (by_expert.min() >= 0.0 and by_expert.max() <= 1.0):  # so written, nan is refused too
+            raise AdviceError("a score of an expert that is awake is outside [0, 1]: let that expert sleep")
         if self.clip:
             by_expert = np.clip(by_expert, self.clip, 1.0 - self.clip)
         forecasts = by_expert[0] * w[:, 0]
+        term = np.empty_like(forecasts)
         for k in range(1, len(by_expert)):
-            forecasts += by_expert[k] * w[:, k]
+            forecasts += np.multiply(by_expert[k], w[:, k], out=term)
         np.minimum(forecasts, 1.0, out=forecasts)  # weights may sum to 1 + 2e-16
-        if not decided.all():
+        if decided is None:
+            decided = np.ones(len(advice), np.bool_)
+        else:
             forecasts[:, ~decided] = np.nan
-        published = np.minimum(_sum_of_products(self._v, forecasts), 1.0)
-        weights = np.broadcast_to(self._effective(w).T, advice.shape)
-        return Forecast(forecasts.T, weights, published, decided)
-
-
-def regrets(moments: Moments, policy: Policy) -> Floats:
-    """R[H, K]: the loss of each half-life's own forecast while expert i was awake, minus the loss of expert i,
-    decayed.
-    """
-    learned: Floats = cumulative(moments.forecast, policy) - cumulative(moments.expert, policy)
-    return learned
+        weights = np.broadcast_to(w[-1].T, advice.shape)
+        return Forecast(forecasts[:-1].T, weights, forecasts[-1], decided)
 
 
 def recent_rounds(moments: Moments) -> Floats:
@@ -195,11 +196,3 @@ def _softmax(logs: Floats) -> Floats:
     weights = np.exp(logs - logs.max(axis=-1, keepdims=True))
     normalised: Floats = weights / weights.sum(axis=-1, keepdims=True)
     return normalised
-
-
-def _sum_of_products(v: Floats, rows: Floats) -> Floats:
-    """sum_h v[h] rows[h], added in the order of h whatever the length of a row."""
-    mixed: Floats = v[0] * rows[0]
-    for h in range(1, len(v)):
-        mixed += v[h] * rows[h]
-    return mixed

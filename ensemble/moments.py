@@ -1,6 +1,7 @@
 """Additive moments: all that is learned in one context, as sums from which weights, losses and regret are read.
 
-Axes, in this order: H half-lives, K experts, C label classes, S statistics (n, m1, m2, a, b, t). With q the importance
+Axes, in this order: H half-lives, K experts, C label classes, S statistics (n, m1, m2, a, b, t), P products
+(`squares.py`), B bins of the score. With q the importance
 weight, for every half-life h, expert i and label class c, over the labelled rounds of class c in which expert i was
 awake:
 
@@ -9,7 +10,8 @@ awake:
 
 where d = 2 ** (-(at - scored_at) / h) and p is the score of the expert, of the forecast of half-life h, or of the
 verdict. (Cesa-Bianchi & Lugosi, Prediction, Learning, and Games, 2006, ch. 2 and 3, need no more of the past than these
-cumulative losses.)
+cumulative losses.) Second-order rules need squares of regrets as well: see `squares.py`. Thresholds need the
+distribution of the published scores in each class: a histogram of BINS equal bins.
 
 Being sums they do not know the order or the partition of the labels, and a label is corrected by taking it back and
 adding it again.
@@ -31,13 +33,15 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import pairwise
 from math import inf
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from ensemble.errors import AdviceError, MomentsMismatchError
 from ensemble.policy import CLASSES
-from ensemble.rounds import STATISTICS, Floats, N, Rounds, statistics
+from ensemble.rounds import BINS, STATISTICS, Floats, N, Rounds
+from ensemble.squares import PRODUCTS
+from ensemble.sums import add
 
 DAY: Final = 86_400.0
 HALF_LIVES: Final = (inf, 7 * DAY, DAY, DAY / 24)
@@ -45,10 +49,14 @@ HALF_LIVES: Final = (inf, 7 * DAY, DAY, DAY / 24)
 expert).
 """
 
-_C, _S = len(CLASSES), len(STATISTICS)
+_C, _S, _P = len(CLASSES), len(STATISTICS), len(PRODUCTS)
 
-SUMS: Final = ("rounds", "used", "squares", "expert", "forecast", "published", "hedge", "total")
+SUMS: Final = (
+    "rounds", "used", "cold", "expert", "forecast", "squared", "published", "hedge", "total", "importance", "histogram"
+)  # fmt: skip
 """The fields that add up: all but the axes and the reference time."""
+
+_DECAYED: Final = ("expert", "forecast", "squared", "total")
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +77,8 @@ class Moments:
     """T: labelled rounds, each counted once whatever its q."""
     used: float
     """U = sum q used, see Delay above."""
-    squares: float
-    """sum q^2; equal to sum q exactly when every turn is labelled."""
+    cold: float
+    """sum q over the rounds that were forecast before any label of this context had been read (`used` = 0)."""
     expert: Floats
     """[H, K, C, S] sums of the expert's own score over the rounds in which it was awake, decayed."""
     forecast: Floats
@@ -81,6 +89,9 @@ class Moments:
     then sum_i pi_i exp(eta R[i, h]) never grows in a round without delay, the potential argument of `regret.py`, for
     each h by itself.
     """
+    squared: Floats
+    """[H, K, C, P] sums of products of expert i's distance from the forecast p[h], decayed, weighted by q^2: the sum of
+    squared regrets under any policy, see `squares.py`."""
     published: Floats
     """[K, C, S] sums of the verdict's score over the rounds in which expert i was awake, undecayed."""
     hedge: Floats
@@ -88,7 +99,11 @@ class Moments:
     weighed by.
     """
     total: Floats
-    """[C, S] sums of the verdict's score over all those rounds, undecayed."""
+    """[H, C, S] sums of the verdict's score over all those rounds, decayed."""
+    importance: Floats
+    """[C] sum q^2; equal to sum q exactly when every turn is labelled."""
+    histogram: Floats
+    """[C, B] sum q over those rounds by the bin of the verdict's score, undecayed."""
 
     def __post_init__(self) -> None:
         if len(set(self.experts)) != len(self.experts):
@@ -112,7 +127,12 @@ class Moments:
         """Q = sum q over the labelled rounds; T where every turn is labelled. What a turn forecast from these moments
         has `used`.
         """
-        return float(self.total[:, N].sum())
+        return float(self.total[0, :, N].sum())
+
+    @property
+    def squares(self) -> float:
+        """sum q^2 over all classes."""
+        return float(self.importance.sum())
 
     @property
     def delay(self) -> float:
@@ -125,16 +145,19 @@ def shapes(half_lives: int, experts: int) -> dict[str, tuple[int, ...]]:
     return {
         "expert": (half_lives, experts, _C, _S),
         "forecast": (half_lives, experts, _C, _S),
+        "squared": (half_lives, experts, _C, _P),
         "published": (experts, _C, _S),
         "hedge": (half_lives, _C, _S),
-        "total": (_C, _S),
+        "total": (half_lives, _C, _S),
+        "importance": (_C,),
+        "histogram": (_C, BINS),
     }
 
 
 def zero(experts: Sequence[str], half_lives: Sequence[float] = HALF_LIVES) -> Moments:
     """The moments of no rounds: the neutral element of `merge`."""
     arrays = {name: np.zeros(shape) for name, shape in shapes(len(half_lives), len(experts)).items()}
-    return Moments(tuple(experts), tuple(half_lives), at=-inf, rounds=0, used=0.0, squares=0.0, **arrays)
+    return Moments(tuple(experts), tuple(half_lives), at=-inf, rounds=0, used=0.0, cold=0.0, **arrays)
 
 
 def fold(moments: Moments, rounds: Rounds) -> Moments:
@@ -148,7 +171,17 @@ def fold(moments: Moments, rounds: Rounds) -> Moments:
     rounds = rounds.counted()
     if not len(rounds):
         return moments
-    return _plus(moments, _sums(rounds, moments.experts, moments.half_lives))
+    moments = rescale(moments, max(moments.at, float(rounds.scored_at.max())))
+    sums: dict[str, Any] = {name: getattr(moments, name).copy() for name in shapes(0, 0)}
+    add(sums, rounds, moments.half_lives, moments.at)
+    signed = rounds.sign * rounds.q
+    return replace(
+        moments,
+        rounds=moments.rounds + int(rounds.sign.sum(dtype=np.int64)),
+        used=moments.used + float((signed * rounds.used).sum()),
+        cold=moments.cold + float(signed[rounds.used == 0.0].sum()),
+        **sums,
+    )
 
 
 def merge(a: Moments, b: Moments) -> Moments:
@@ -183,11 +216,12 @@ def align(moments: Moments, experts: Sequence[str]) -> Moments:
     known = [index for index, name in enumerate(names) if name in position]
     source = [position[names[index]] for index in known]
     empty = zero(names, moments.half_lives)
-    expert, forecast, published = empty.expert.copy(), empty.forecast.copy(), empty.published.copy()
-    expert[:, known] = moments.expert[:, source]
-    forecast[:, known] = moments.forecast[:, source]
+    published = empty.published.copy()
     published[known] = moments.published[source]
-    return replace(moments, experts=names, expert=expert, forecast=forecast, published=published)
+    by_half_life: dict[str, Any] = {name: getattr(empty, name).copy() for name in ("expert", "forecast", "squared")}
+    for name, array in by_half_life.items():
+        array[:, known] = getattr(moments, name)[:, source]
+    return replace(moments, experts=names, published=published, **by_half_life)
 
 
 def rescale(moments: Moments, at: float) -> Moments:
@@ -196,8 +230,10 @@ def rescale(moments: Moments, at: float) -> Moments:
         return moments
     if moments.at == -inf:  # only zeros, which refer to any time
         return replace(moments, at=at)
-    decay = np.exp2((moments.at - at) / np.array(moments.half_lives))[:, None, None, None]
-    return replace(moments, at=at, expert=moments.expert * decay, forecast=moments.forecast * decay)
+    decay = np.exp2((moments.at - at) / np.array(moments.half_lives))
+    arrays: dict[str, Floats] = {name: getattr(moments, name) for name in _DECAYED}
+    faded: dict[str, Any] = {name: array * decay.reshape(-1, *[1] * (array.ndim - 1)) for name, array in arrays.items()}
+    return replace(moments, at=at, **faded)
 
 
 def _plus(a: Moments, b: Moments) -> Moments:
@@ -209,30 +245,3 @@ def _plus(a: Moments, b: Moments) -> Moments:
     at = max(a.at, b.at)
     a, b = rescale(a, at), rescale(b, at)
     return replace(a, **{name: getattr(a, name) + getattr(b, name) for name in SUMS})
-
-
-def _sums(rounds: Rounds, experts: tuple[str, ...], half_lives: tuple[float, ...]) -> Moments:
-    """The moments of the rounds alone, as matrix products over N."""
-    h, k, n = len(half_lives), len(experts), len(rounds)
-    at = float(rounds.scored_at.max())
-    signed = rounds.sign * rounds.q
-    decayed = signed * np.exp2((rounds.scored_at - at) / np.array(half_lives)[:, None])  # [H, N]
-    in_class = np.eye(_C)[rounds.label]  # [N, C]
-    heard = (in_class[:, :, None] * rounds.awake[:, None, :]).reshape(n, _C * k).T  # [C K, N]
-    advised = statistics(np.where(rounds.awake, rounds.scores, 0.5)) * rounds.awake[:, :, None]
-    forecast = statistics(rounds.forecasts)
-    published = statistics(rounds.published)
-    by_class = (decayed[:, None, :] * in_class.T).reshape(h * _C, n)
-    return Moments(
-        experts,
-        half_lives,
-        at,
-        rounds=int(rounds.sign.sum(dtype=np.int64)),
-        used=float((signed * rounds.used).sum()),
-        squares=float((signed * rounds.q).sum()),
-        expert=(by_class @ advised.reshape(n, k * _S)).reshape(h, _C, k, _S).swapaxes(1, 2),
-        forecast=((heard * decayed[:, None, :]) @ forecast.swapaxes(0, 1)).reshape(h, _C, k, _S).swapaxes(1, 2),
-        published=((heard * signed) @ published).reshape(_C, k, _S).swapaxes(0, 1),
-        hedge=((in_class.T * signed) @ forecast.reshape(n, h * _S)).reshape(_C, h, _S).swapaxes(0, 1),
-        total=(in_class.T * signed) @ published,
-    )

@@ -20,6 +20,11 @@ SAFE, NEEDS_CAUTION, UNSAFE = range(3)
 
 Loss = Literal["brier", "absolute", "log", "zero_one"]
 Fail = Literal["closed", "open"]
+Rule = Literal["exponential", "mean", "leader", "squint", "mlpol"]
+Thresholds = Literal["fixed", "rate", "cost"]
+
+LEAST_ASKED: Final = 0.01
+"""A turn asked for with probability q counts 1 / q: below this floor single labels would move everything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,13 @@ class Policy:
     decided unsafe, of at least `caution_at` needs_caution. `fail` decides the turns on which no expert was awake:
     "closed" is unsafe, "open" is safe.
 
+    `forecaster` is the rule that weighs the experts (`rules.py`). `ask` is the probability with which a label is asked
+    for where all experts agree, `ask_unsure` where they differ as far as they can; at 1 every turn is asked for and
+    every label counts. With sampling on, a label that nobody asked for has the weight `unasked` in what is learned and
+    `unasked_reported` in what is reported. `thresholds` says where `caution_at` and `unsafe_at` come from once enough
+    labels have come: "fixed", as given; "rate", at the false-positive rates `false_alarms` (needs_caution or worse
+    among safe turns; unsafe among those whose target is below 1/2); "cost", where mistakes cost least.
+
     Raises PolicyError when a value is out of range or two of them contradict each other.
     """
 
@@ -41,10 +53,18 @@ class Policy:
     caution_at: float = 0.35
     unsafe_at: float = 0.5
     fail: Fail = "closed"
+    forecaster: Rule = "exponential"
+    ask: float = 1.0
+    ask_unsure: float = 1.0
+    unasked: float = 0.0
+    unasked_reported: float = 1.0
+    thresholds: Thresholds = "fixed"
+    false_alarms: tuple[float, float] = (0.15, 0.05)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "targets", tuple(float(target) for target in self.targets))
         object.__setattr__(self, "costs", tuple(float(cost) for cost in self.costs))
+        object.__setattr__(self, "false_alarms", tuple(float(rate) for rate in self.false_alarms))
         problem = self._problem()
         if problem:
             raise PolicyError(f"policy {self.name!r}: {problem}")
@@ -60,13 +80,27 @@ class Policy:
             return f"costs {self.costs} must be finite and above 0"
         if not 0.0 <= self.caution_at <= self.unsafe_at <= 1.0:
             return f"thresholds must be 0 <= caution_at ({self.caution_at}) <= unsafe_at ({self.unsafe_at}) <= 1"
-        if self.loss not in get_args(Loss):
-            return f"loss {self.loss!r} is unknown: use one of {', '.join(get_args(Loss))}"
-        if self.fail not in get_args(Fail):
-            return f"fail {self.fail!r} is unknown: use closed or open"
+        for field, choices in _CHOICES.items():
+            if getattr(self, field) not in choices:
+                return f"{field} {getattr(self, field)!r} is unknown: use one of {', '.join(choices)}"
         if self.loss in ("absolute", "zero_one") and not set(self.targets) <= {0.0, 1.0}:
             return f"loss {self.loss} needs targets of 0 or 1, got {self.targets}: use brier or log for soft targets"
+        return self._sampling_problem()
+
+    def _sampling_problem(self) -> str | None:
+        if not LEAST_ASKED <= self.ask <= self.ask_unsure <= 1.0:
+            return f"ask must be {LEAST_ASKED} <= ask ({self.ask}) <= ask_unsure ({self.ask_unsure}) <= 1"
+        for field in ("unasked", "unasked_reported"):
+            if not 0.0 <= getattr(self, field) <= 1.0:
+                return f"{field} ({getattr(self, field)}) must lie in [0, 1]"
+        if len(self.false_alarms) != 2 or not all(0.0 < rate < 1.0 for rate in self.false_alarms):
+            return f"false_alarms {self.false_alarms} must be two rates between 0 and 1, for needs_caution and unsafe"
         return None
+
+    @property
+    def samples(self) -> bool:
+        """Whether some turns are not asked for."""
+        return self.ask < 1.0
 
     @property
     def w_max(self) -> float:
@@ -86,12 +120,22 @@ class Policy:
         return decided
 
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that change if and only if moments would be read differently: by targets, costs or
-        loss.
+        """16 hexadecimal digits that change if and only if moments would be read differently: by targets, costs, loss,
+        forecaster, the weight of labels that nobody asked for, or, under the rules that must know the largest
+        importance weight, `ask`.
         """
-        reading = json.dumps([self.targets, self.costs, self.loss])
-        return hashlib.sha256(reading.encode()).hexdigest()[:16]
+        reading = [self.targets, self.costs, self.loss, self.forecaster, self.unasked]
+        if self.forecaster in ("squint", "mlpol"):
+            reading.append(self.ask)
+        return hashlib.sha256(json.dumps(reading).encode()).hexdigest()[:16]
 
+
+_CHOICES: Final = {
+    "loss": get_args(Loss),
+    "fail": get_args(Fail),
+    "forecaster": get_args(Rule),
+    "thresholds": get_args(Thresholds),
+}
 
 PERMISSIVE: Final = Policy("permissive", targets=(0.0, 0.0, 1.0))
 """needs_caution is no offence: people talk about hard things."""

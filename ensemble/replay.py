@@ -8,6 +8,7 @@ moments must equal it to 1e-9.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ import numpy as np
 
 from ensemble.moments import HALF_LIVES, SUMS, Moments, align, rescale, shapes
 from ensemble.policy import CLASSES
+from ensemble.rounds import BINS
 
 _CLIP = 1e-4
 
@@ -91,6 +93,7 @@ class Replay:
             return turn.q * float(0.5 ** ((at - turn.scored_at) / half_life))
 
         by_half_life = list(enumerate(self.half_lives))
+        edges = [b / BINS for b in range(BINS)]
         cells: dict[str, list[object]] = {
             "expert": [
                 [[_six((t.advice[i], decayed(t, h)) for t in turns) for turns in heard[i]] for i in experts]
@@ -100,9 +103,21 @@ class Replay:
                 [[_six((t.forecasts[j], decayed(t, h)) for t in turns) for turns in heard[i]] for i in experts]
                 for j, h in by_half_life
             ],
+            "squared": [
+                [
+                    [_seven((t.advice[i], t.forecasts[j], t.q * decayed(t, h)) for t in turns) for turns in heard[i]]
+                    for i in experts
+                ]
+                for j, h in by_half_life
+            ],
             "published": [[_six((t.published, t.q) for t in turns) for turns in heard[i]] for i in experts],
             "hedge": [[_six((t.forecasts[j], t.q) for t in turns) for turns in all_] for j, _ in by_half_life],
-            "total": [_six((t.published, t.q) for t in turns) for turns in all_],
+            "total": [[_six((t.published, decayed(t, h)) for t in turns) for turns in all_] for _, h in by_half_life],
+            "importance": [math.fsum(t.q * t.q for t in turns) for turns in all_],
+            "histogram": [
+                [math.fsum(t.q for t in turns if bisect_right(edges, t.published) == b) for b in range(1, BINS + 1)]
+                for turns in all_
+            ],
         }
         axes = shapes(len(self.half_lives), len(experts))
         return Moments(
@@ -111,7 +126,7 @@ class Replay:
             at=at,
             rounds=len(learned),
             used=math.fsum(turn.q * turn.used for turn, _ in learned),
-            squares=math.fsum(turn.q * turn.q for turn, _ in learned),
+            cold=math.fsum(turn.q for turn, _ in learned if turn.used == 0.0),
             **{name: np.array(values, np.float64).reshape(axes[name]) for name, values in cells.items()},
         )
 
@@ -143,3 +158,14 @@ def _six(weighted: Iterable[tuple[float, float]]) -> list[float]:
         math.fsum(weight * math.log(1.0 - p) for p, weight in clipped),
         math.fsum(weight for p, weight in pairs if p >= 0.5),
     ]
+
+
+def _seven(weighted: Iterable[tuple[float, float, float]]) -> list[float]:
+    """The seven products, in the order of the axis P, of triples of an expert's score, a forecast and their weight."""
+    rows = []
+    for p, x, weight in weighted:
+        (p_low, x_low) = (min(max(value, _CLIP), 1.0 - _CLIP) for value in (p, x))
+        u, s, t = p - x, p**2 - x**2, float(p >= 0.5) - float(x >= 0.5)
+        a, b = math.log(p_low) - math.log(x_low), math.log(1.0 - p_low) - math.log(1.0 - x_low)
+        rows.append([weight * value for value in (u * u, u * s, s * s, t * t, a * a, a * b, b * b)])
+    return [math.fsum(column) for column in zip(*rows, strict=True)] if rows else [0.0] * 7

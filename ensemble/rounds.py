@@ -20,12 +20,22 @@ CLIP: Final = 1e-4
 
 Floats = NDArray[np.float64]
 
+BINS: Final = 100
+"""Of the score, so that a threshold has two decimals."""
+EDGES: Final = np.arange(BINS) / BINS
+"""The lowest score of each bin: a score is at or above an edge if and only if its bin is, as `Policy.decide` compares
+them. (Truncating 100 x score puts a score of 0.29 into bin 28.)"""
+
 
 def statistics(p: Floats) -> Floats:
-    """The six statistics of each probability: p[...] -> [..., S]."""
+    """The six statistics of each probability: p[...] -> [S, ...]."""
+    found = np.empty((len(STATISTICS), *p.shape))
     clipped = np.clip(p, CLIP, 1.0 - CLIP)
-    columns = (np.ones_like(p), p, p * p, np.log(clipped), np.log1p(-clipped), (p >= 0.5).astype(np.float64))
-    return np.stack(columns, axis=-1)
+    found[N], found[M1], found[T] = 1.0, p, p >= 0.5
+    np.multiply(p, p, out=found[M2])
+    np.log(clipped, out=found[A])
+    np.log(1.0 - clipped, out=found[B])  # log1p is half as fast, and differs by less than 1e-16
+    return found
 
 
 @dataclass(frozen=True, eq=False)

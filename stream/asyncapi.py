@@ -12,7 +12,7 @@ import msgspec
 from stream import records
 
 FOLDER = Path(__file__).parent / "contracts"
-VERSION = "1.1.0"
+VERSION = "1.2.0"
 """Of the contract: the first number is the `.v1` of the topics, the second rises with each field that is added."""
 
 CHANNELS: dict[str, tuple[type[msgspec.Struct], str, str]] = {

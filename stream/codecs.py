@@ -11,7 +11,7 @@ from stream.records import ExpertMode, Label, Turn, Verdict, Weights
 _turns = msgspec.json.Decoder(Turn)
 _labels = msgspec.json.Decoder(Label)
 _encoder = msgspec.json.Encoder()
-_Record = TypeVar("_Record", Turn, Label)
+_Record = TypeVar("_Record", bound=msgspec.Struct)
 SCHEMA_REASONS = (
     ("Object missing required field", "missing_field"),
     ("Expected `str` of length", "out_of_range"),
@@ -37,7 +37,7 @@ class Rejected:
 
 def decode_turn(value: bytes | None, max_text_bytes: int) -> Turn | Rejected:
     """Decode a record of `turns.v1`; `max_text_bytes` bounds the text together with its history, in UTF-8 bytes."""
-    turn = _decode(_turns, value)
+    turn = decoded(_turns, value)
     if isinstance(turn, Turn) and value is not None and len(value) > min(max_text_bytes, MAX_METADATA_BYTES):
         size = len(turn.text.encode()) + sum(len(u.text.encode()) for u in turn.history)
         if size > max_text_bytes:
@@ -54,7 +54,7 @@ def decode_label(value: bytes | None, key: bytes | None = None) -> Label | Rejec
     size = len(value or b"") + len(key or b"")
     if size > MAX_LABEL_BYTES:
         return Rejected("label_too_large", f"label and key are {size} bytes, over {MAX_LABEL_BYTES}: send less")
-    return _decode(_labels, value)
+    return decoded(_labels, value)
 
 
 def encode(record: Turn | Label | Verdict | Weights | ExpertMode) -> bytes:
@@ -62,7 +62,8 @@ def encode(record: Turn | Label | Verdict | Weights | ExpertMode) -> bytes:
     return _encoder.encode(record)
 
 
-def _decode(decoder: "msgspec.json.Decoder[_Record]", value: bytes | None) -> _Record | Rejected:
+def decoded(decoder: "msgspec.json.Decoder[_Record]", value: bytes | None) -> _Record | Rejected:
+    """Decode a JSON record of any kind."""
     if not value:
         return Rejected("empty", "the message has no value")
     try:

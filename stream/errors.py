@@ -2,7 +2,7 @@
 
 ```
 StreamError
-├── DataError              1   labelled data that `aegis evaluate` cannot use
+├── DataError              1   data that `aegis evaluate` or `aegis replay` cannot use
 ├── SettingsError          2   a setting is unknown or wrong
 ├── BrokerError            3   the broker cannot be started or reached
 ├── TopicsError            4   a topic is missing or not what the contract says

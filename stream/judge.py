@@ -38,6 +38,7 @@ class Judge:
             policy = self._policies.of(context)
             forecaster = self._view.forecaster(context, policy, self._roster.voters)
             chosen = [arrivals[row] for row in rows]
+            policy = self._view.deciding(context, policy)
             pending = decide(chosen, rows, advice, self._roster.ids, forecaster, policy, now)
             decided.update(zip(rows, pending, strict=True))
         return [decided[row] for row in range(len(arrivals))]

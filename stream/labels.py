@@ -12,6 +12,7 @@ from ensemble.rounds import Rounds
 from ensemble.shadows import shadow_of
 from ensemble.votes import Vote, cast, majority
 from experts.base import OK, SHADOW
+from stream.asking import importance_of
 from stream.state import Pending
 
 MOST_ANNOTATORS = 64
@@ -40,8 +41,8 @@ def vote(pending: Pending, annotator: str, label: int, at_ms: int) -> tuple[Pend
 
 
 def learn(moments: Moments, changes: Sequence[Change]) -> Moments:
-    """The moments of a context with the old majorities taken back and the new ones added. The stored advice is scored,
-    never a new run of the experts."""
+    """The moments of a context, or of its labels that nobody asked for, with the old majorities taken back and the new
+    ones added. The stored advice is scored, never a new run of the experts."""
     experts = tuple(sorted({*moments.experts, *(row for change in changes for row in rows_of(change.pending))}))
     if moments.experts != experts:
         moments = merge(moments, zero(experts, moments.half_lives))
@@ -78,6 +79,6 @@ def _rounds(changes: Sequence[Change], experts: tuple[str, ...], half_lives: int
         [label for _, label, _ in rows],
         [pending.scored_at_ms / 1000 for pending, _, _ in rows],
         used=[pending.used for pending, _, _ in rows],
-        q=[1.0 / pending.ask for pending, _, _ in rows],
+        q=[importance_of(pending) for pending, _, _ in rows],
         sign=[sign for _, _, sign in rows],
     )

@@ -10,6 +10,7 @@ from typing import Any
 from ensemble.codec import encode as encode_moments
 from ensemble.policy import CLASSES
 from stream import state
+from stream.asking import class_of
 from stream.codecs import Rejected, decode_label
 from stream.dead_letters import DeadLetters
 from stream.early import pause_ms
@@ -27,9 +28,9 @@ from stream.view import MergedView
 
 LABELS_TOGETHER = 500
 """Labels processed together, at most: bounds the time in which the loop does nothing else (about 10 ms)."""
-MOMENTS_BYTES = 1_500
-"""Of one row of sums in one context, and of all that is no expert's: 4 half-lives, 3 classes and 6 statistics of
-float64, rounded up."""
+ROW_BYTES, CONTEXT_BYTES = 2_000, 3_700
+"""Of one expert's row of sums in a context, and of all that is no expert's: 4 half-lives, 3 classes, 6 statistics, 7
+products and 100 bins of float64, rounded up."""
 BYTES_TOGETHER = MAX_BATCH_BYTES * 3 // 4
 """Of one write: sizes are added up before the moments are folded, whose records may grow by an expert's sums
 meanwhile."""
@@ -135,10 +136,11 @@ class Learner:
         lesson.put(key, state.encode(voted))
         if change is None:
             return "confirmed"
-        if pending.context not in lesson.changes:
-            known = lesson.partition.moments_of(pending.context).experts
-            lesson.size += MOMENTS_BYTES * (1 + len({*known, *rows_of(pending)}))
-        lesson.changes[pending.context].append(change)
+        learned_in = class_of(pending)
+        if learned_in not in lesson.changes:
+            known = lesson.partition.moments_of(learned_in).experts
+            lesson.size += CONTEXT_BYTES + ROW_BYTES * len({*known, *rows_of(pending)})
+        lesson.changes[learned_in].append(change)
         return "learned" if change.before is None else "corrected"
 
     def _search(self, lesson: Lesson, effects: Effects, record: Any, label: Label, journey: Journey) -> str:

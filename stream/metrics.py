@@ -73,4 +73,10 @@ class Metrics:
         self.regret_ratio = Gauge(
             "aegis_regret_ratio", "Largest regret of any context over its bound; above 1 is an alarm.", registry=r
         )
+        self.drift = Gauge(
+            "aegis_drift",
+            "Contexts in which the recent loss of an expert or of the ensemble is worse or better than its long run.",
+            ["direction"],
+            registry=r,
+        )
         self.recovered = Gauge("aegis_recovery_records", "Changelog records read by recoveries.", registry=r)

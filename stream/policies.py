@@ -1,6 +1,6 @@
 """Which policy reads a tenant's labels."""
 
-from ensemble.policy import POLICIES, Policy
+from ensemble.policy import Policy
 from stream.settings import Settings
 from stream.state import tenant_of
 
@@ -10,8 +10,9 @@ class Policies:
     policy."""
 
     def __init__(self, settings: Settings) -> None:
-        self._default = POLICIES[settings.policy]
-        self._tenants = {tenant: POLICIES[name] for tenant, name in settings.tenant_policies.items()}
+        known = settings.defined_policies()
+        self._default = known[settings.policy]
+        self._tenants = {tenant: known[name] for tenant, name in settings.tenant_policies.items()}
 
     def of(self, context: str) -> Policy:
         """The policy of the tenant that the context belongs to."""

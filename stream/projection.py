@@ -19,9 +19,9 @@ from stream.producer import Outgoing, Producer
 
 INTERVAL = 0.2
 """Seconds between publications: learning is hours late anyway, and the bound counts staleness as delay."""
-PART, BASELINE, COUNTS_KEY = b"m", b"b", b"c"
-"""What a key begins with: moments or baseline of the context that follows, or the partition counts so far, newest
-first. A tenant may have any name, so a context never stands alone. The last two are in partition 0."""
+PART, BASELINE, PRIOR, COUNTS_KEY = b"m", b"b", b"p", b"c"
+"""What a key begins with: moments, baseline or prior of the context that follows, or the partition counts so far,
+newest first. A tenant may have any name, so a context never stands alone. All but moments are in partition 0."""
 
 
 def part_key(context: str) -> bytes:
@@ -32,8 +32,12 @@ def baseline_key(context: str) -> bytes:
     return BASELINE + context.encode()
 
 
+def prior_key(context: str) -> bytes:
+    return PRIOR + context.encode()
+
+
 def context_of_key(key: bytes) -> str:
-    """Of a part's or a baseline's key."""
+    """Of a part's, a baseline's or a prior's key. A part's may be that of labels nobody asked for (`asking`)."""
     return key[1:].decode()
 
 
@@ -53,10 +57,18 @@ class Baseline(msgspec.Struct, array_like=True):
     moments: bytes | None
 
 
+class Prior(msgspec.Struct, array_like=True):
+    """The weights of experts by their names with which a context began, fixed from then on; none: all alike."""
+
+    version: int
+    weights: dict[str, float]
+
+
 VERSION = 1
 _encoder = msgspec.msgpack.Encoder()
 _parts = msgspec.msgpack.Decoder(Part)
 _baselines = msgspec.msgpack.Decoder(Baseline)
+_priors = msgspec.msgpack.Decoder(Prior)
 _counts = msgspec.json.Decoder(list[int])
 
 
@@ -83,6 +95,24 @@ def decode_baseline(value: bytes) -> tuple[str, Moments | None]:
 
 def encode_baseline(fingerprint: str, moments: Moments | None) -> bytes:
     return _encoder.encode(Baseline(VERSION, fingerprint, encode(moments) if moments is not None else None))
+
+
+def decode_prior(value: bytes) -> dict[str, float]:
+    """Expert to weight. Raises StateError for another version."""
+    prior = _priors.decode(value)
+    if prior.version != VERSION:
+        raise StateError(
+            f"a prior has schema version {prior.version}, this worker reads {VERSION}: run the version that wrote it"
+        )
+    return prior.weights
+
+
+def encode_prior(weights: dict[str, float]) -> bytes:
+    return _encoder.encode(Prior(VERSION, weights))
+
+
+def prior_record(context: str, weights: dict[str, float]) -> Outgoing:
+    return Outgoing(prior_key(context), encode_prior(weights))
 
 
 decode_counts = _counts.decode

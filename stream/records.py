@@ -69,7 +69,9 @@ class Verdict(Struct, frozen=True, gc=False):
     `score` is the forecast probability that the turn is unsafe; null when no expert was awake, in which case `label` is
     what the policy says of that (fail closed: `unsafe`). `categories` are the few likeliest risks, highest first, of at
     least 0.1 by the experts that tell risks apart. `rounds` counts the labelled turns that the weights had learned
-    from. `latency_ms` runs from the broker's timestamp to the decision."""
+    from. `latency_ms` runs from the broker's timestamp to the decision. `ask_label`: people are asked to label this
+    turn; it was drawn with `ask_probability`, whose inverse is the weight of the label. A label of any other turn is
+    welcome too, and counts as the policy says."""
 
     turn_id: str
     conversation_id: str
@@ -86,6 +88,8 @@ class Verdict(Struct, frozen=True, gc=False):
     scored_at: datetime
     latency_ms: int
     metadata: dict[str, str]
+    ask_label: bool = True
+    ask_probability: Probability = 1.0
 
 
 class Label(Struct, frozen=True, omit_defaults=True, gc=False):
@@ -112,13 +116,46 @@ class Standing(Struct, frozen=True, gc=False):
     regret: float
 
 
+class Threshold(Struct, frozen=True, gc=False):
+    """A score from which turns are decided so, and where it lies with 95 %. `calibrated`: labels set it; else the
+    policy's fixed value stands, and `low` and `high` equal it."""
+
+    score: Probability
+    low: Probability
+    high: Probability
+    calibrated: bool
+
+
+class Thresholds(Struct, frozen=True, gc=False):
+    """From which scores turns of a context are decided `needs_caution` and `unsafe` now."""
+
+    caution: Threshold
+    unsafe: Threshold
+
+
+class Departure(Struct, frozen=True, gc=False):
+    """An expert, or `ensemble` for the published scores, whose mean loss of late, under a half-life of so many seconds,
+    departed from that of all its labelled turns."""
+
+    id: str
+    half_life: float
+    recent: float
+    long_run: float
+
+
 class Weights(Struct, frozen=True, gc=False):
     """What the ensemble believes of a context now. Topic `weights.v1`, compacted, keyed by `context`.
 
     `bound` is null where nothing is guaranteed. Losses and regrets are sums over `rounds` labelled turns, counted since
     `since_rounds` (where the policy last changed). `delay` is the total delay D of the bound. `shadows` are experts
     over the rounds in which they had no vote: a regret above 0 is what their votes could have won; `bound` and `alarm`
-    do not speak of them."""
+    do not speak of them. `thresholds` are those that decide now; `drift` names the losses that departed: with no real
+    change, at most one look in a million finds any.
+
+    With sampling on, `unasked_rounds` are labelled turns that nobody was asked for. They are learned from as the policy
+    says (by default not at all). `reported_loss` and `reported_losses` (of the ensemble and of each expert, by id) are
+    over all labelled turns ever, those at the weight that the policy gives them in reports; null and empty where there
+    are none."""
 
     context: str
     policy: str
@@ -131,6 +168,11 @@ class Weights(Struct, frozen=True, gc=False):
     delay: float
     alarm: bool
     shadows: tuple[Standing, ...] = ()
+    thresholds: Thresholds | None = None
+    drift: tuple[Departure, ...] = ()
+    unasked_rounds: int = 0
+    reported_loss: float | None = None
+    reported_losses: dict[str, float] = {}
 
 
 ModeName = Literal["enabled", "shadow", "disabled"]

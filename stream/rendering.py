@@ -73,6 +73,14 @@ def as_columns(kind: str | None, record: Any, show_text: bool) -> Text | Rejecte
     return Text("  ").join(Text(text, style) for text, style in cells)
 
 
+def asks(record: Any) -> bool:
+    """Whether a verdict asks for a label. What is no verdict does not."""
+    try:
+        return _verdicts.decode(record.value or b"").ask_label
+    except msgspec.DecodeError:
+        return False
+
+
 def letter(record: Any, show_text: bool) -> Letter:
     """Where a dead letter came from and why. A source's own headers stand before ours, so the last of a name counts."""
     headers = {name: (value or b"").decode(errors="replace") for name, value in record.headers}

@@ -6,6 +6,7 @@ A setting `label_horizon` is the variable `AEGIS_LABEL_HORIZON`. Durations are s
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import json
 import os
@@ -18,6 +19,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings import SettingsError as UndecodableError
 
+from ensemble.policy import POLICIES, Policy
 from stream.errors import SettingsError
 
 PREFIX = "AEGIS_"
@@ -46,7 +48,6 @@ def _names(value: object) -> object:
 
 Seconds = Annotated[float, BeforeValidator(seconds)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
-PolicyName = Literal["permissive", "defensive"]
 
 
 class Settings(BaseSettings):
@@ -109,10 +110,14 @@ class Settings(BaseSettings):
     they begin anew, and its text is not held meanwhile."""
 
     # Learning
-    policy: PolicyName = "permissive"
-    """How labels are read for tenants not named in `tenant_policies`: is "needs caution" safe (permissive) or not."""
-    tenant_policies: dict[str, PolicyName] = Field(default_factory=dict)
+    policy: str = "permissive"
+    """How labels are read for tenants not named in `tenant_policies`: is "needs caution" safe (`permissive`) or not
+    (`defensive`), or a policy of `policies`."""
+    tenant_policies: dict[str, str] = Field(default_factory=dict)
     """JSON object from tenant to policy, e.g. `{"acme": "defensive"}`."""
+    policies: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """JSON object of policies of your own, from name to the fields of `ensemble.policy.Policy` that differ from those
+    of `permissive` (or of the one named as `like`), e.g. `{"strict": {"like": "defensive", "costs": [1, 1, 5]}}`."""
 
     # Experts
     experts_dir: Path | None = None
@@ -142,6 +147,22 @@ class Settings(BaseSettings):
             took, limit = f"{self.heartbeat:g} s", f"{self.session_timeout:g} s"
             raise ValueError(f"{PREFIX}HEARTBEAT ({took}) is over half of {PREFIX}SESSION_TIMEOUT ({limit})")
         return self
+
+    @model_validator(mode="after")
+    def _policies_are_known(self) -> Settings:
+        known = self.defined_policies()
+        named = {"POLICY": self.policy} | {f"TENANT_POLICIES[{t}]": name for t, name in self.tenant_policies.items()}
+        for setting, name in named.items():
+            if name not in known:
+                raise ValueError(f"{PREFIX}{setting}: there is no policy {name!r}: use one of {', '.join(known)}")
+        return self
+
+    def defined_policies(self) -> dict[str, Policy]:
+        """Every policy by its name: those of the ensemble, and those of `policies`. Raises ValueError, one line."""
+        known = dict(POLICIES)
+        for name, fields in self.policies.items():
+            known[name] = _policy(name, fields, known)
+        return known
 
     @classmethod
     def load(cls, **overrides: Any) -> Settings:
@@ -179,12 +200,27 @@ def refuse_unknown(environ: Iterable[str], fields: Iterable[str]) -> None:
             raise SettingsError(f"{name} is no setting; the nearest is {near}: rename it, or unset it")
 
 
+def _policy(name: str, fields: dict[str, Any], known: dict[str, Policy]) -> Policy:
+    """The policy that a setting describes. Raises ValueError, one line, when it describes none."""
+    said = {"like": "permissive", **fields}
+    base = known.get(said.pop("like"))
+    changeable = {field.name for field in dataclasses.fields(Policy)} - {"name"}
+    if base is None:
+        raise ValueError(f"{PREFIX}POLICIES[{name}]: `like` names no policy: use one of {', '.join(known)}")
+    if unknown := sorted(said.keys() - changeable):
+        raise ValueError(f"{PREFIX}POLICIES[{name}]: {unknown[0]} is no field: use {', '.join(sorted(changeable))}")
+    try:
+        return dataclasses.replace(base, name=name, **said)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{PREFIX}POLICIES[{name}]: {error}") from error
+
+
 def _one_line(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     reason = first["msg"].removeprefix("Value error, ")
     where = [str(part) for part in first["loc"]]
-    if not where:
-        return f"{reason}: settings that do not fit together"
+    if not where:  # of several settings together, which the reason names
+        return reason
     name = PREFIX + where[0].upper() + "".join(f"[{part}]" for part in where[1:])
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     return f"{name}: {reason}{more}"

@@ -50,9 +50,11 @@ class Pending(msgspec.Struct, array_like=True, gc=False):
     """The same counted in importance weights: what the total delay of the regret bound is computed from."""
     categories: dict[str, float]
     ask: float
-    """The probability with which a label was asked for; its inverse is the importance weight."""
+    """The probability with which a label is asked for; its inverse is the importance weight of one that was."""
     votes: dict[str, Vote]
     """Annotator to (class, labelled_at in ms): one vote each."""
+    asked: bool = True
+    """Whether a label was asked for. It stands last, so that records from before it, when every turn was, read so."""
 
 
 class Early(msgspec.Struct, array_like=True, gc=False):

@@ -13,8 +13,10 @@ from msgspec import Struct
 
 from ensemble.forecaster import Forecast, Forecaster
 from ensemble.policy import CLASSES, Policy
+from ensemble.sampling import ask_probabilities
 from experts.base import OK, SHADOW, STATUS_NAMES, Advice, Scores, Statuses
 from experts.taxonomy import RISKS
+from stream.asking import is_asked
 from stream.records import Opinion, Source, Turn, Verdict
 from stream.state import SCHEMA_VERSION, Pending, context_of
 
@@ -62,15 +64,17 @@ def decide(
         _rows(forecast.weights, "<f4"),
         _rows(forecast.forecasts, "<f8"),
         categories_of(advice, index),
+        ask_probabilities(policy, scores, status == OK, forecast).tolist(),
     )
     rounds, used = forecaster.rounds, forecaster.used
-    for arrival, label, score, decided, advised, slept, weights, forecasts, risks in zip(
+    for arrival, label, score, decided, advised, slept, weights, forecasts, risks, ask in zip(
         arrivals, *columns, strict=True
     ):
         yield Pending(
             SCHEMA_VERSION, now_ms, arrival.digest, arrival.partition, arrival.offset,
             max(0, now_ms - arrival.timestamp_ms), context, policy.name, label,
-            experts, advised, slept, weights, forecasts, score if decided else None, rounds, used, risks, 1.0, {},
+            experts, advised, slept, weights, forecasts, score if decided else None, rounds, used, risks, ask, {},
+            is_asked(arrival.turn.tenant, arrival.turn.turn_id, arrival.offset, ask),
         )  # fmt: skip
 
 
@@ -128,6 +132,7 @@ def verdict(turn: Turn, pending: Pending, topic: str) -> Verdict:
         CLASSES[pending.label], pending.published, pending.policy, pending.categories, opinions,
         pending.context, pending.rounds, Source(topic, pending.partition, pending.offset),
         _instant(pending.scored_at_ms), pending.latency_ms, turn.metadata,
+        pending.asked, pending.ask,
     )  # fmt: skip
 
 

@@ -1,5 +1,8 @@
 """The merged view: every worker's sum of what all partitions have learned, so that it forecasts alike wherever a
-conversation lands."""
+conversation lands.
+
+A context learns from the labels that were asked for, and from the others at the weight that its policy gives them. It
+is forecast from its own moments once its prior is recorded, until then as its parents are (`priors`)."""
 
 import asyncio
 from typing import Any
@@ -10,7 +13,11 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from ensemble.forecaster import Forecaster
 from ensemble.moments import Moments, total
 from ensemble.policy import Policy
+from ensemble.sampling import with_unasked
+from ensemble.thresholds import DecisionThresholds, calibrate
 from stream import projection
+from stream.asking import context_of_class, unasked_of
+from stream.priors import Parents, aligned
 from stream.reading import reader
 from stream.settings import Settings
 from stream.topics import TopicNames
@@ -20,6 +27,8 @@ log = structlog.get_logger()
 POLL_MS = 500
 REFRESH_SECONDS = 10.0
 """Between looks at how many partitions there are."""
+PARENTS_SECONDS = 3.0
+"""Between two times that what came is added to the parents' sums: only contexts without labels read them."""
 
 
 class MergedView:
@@ -32,8 +41,11 @@ class MergedView:
         self._parts: dict[str, dict[int, tuple[int, Moments]]] = {}
         self._totals: dict[str, Moments] = {}
         self._forecasters: dict[tuple[str, str], Forecaster] = {}
+        self._thresholds: dict[tuple[str, str], tuple[DecisionThresholds, Policy]] = {}
         self._caught_up = asyncio.Event()
         self.baselines: dict[str, tuple[str, Moments | None]] = {}
+        self.priors: dict[str, dict[str, float]] = {}
+        self.parents = Parents()
         self.partition_counts: list[int] = []
         self.changed: set[str] = set()
 
@@ -42,27 +54,56 @@ class MergedView:
         await self._caught_up.wait()
 
     def total(self, context: str) -> Moments:
-        """The sum over partitions, in the order of their numbers, so that workers with the same records agree bit for
-        bit."""
+        """The sum over partitions of the labels that were asked for, or under the key of a class those of that class:
+        in the order of their numbers, so that workers with the same records agree bit for bit."""
         if context not in self._totals:
             parts = self._parts.get(context, {})
             self._totals[context] = total(parts[number][1] for number in sorted(parts))
         return self._totals[context]
 
+    def unasked(self, context: str) -> Moments | None:
+        """The sum of the labels that nobody asked for; None where there are none."""
+        key = unasked_of(context)
+        return self.total(key) if key in self._parts else None
+
+    def learned(self, context: str, policy: Policy) -> Moments:
+        """What a policy learns from: what was asked for, and the rest at its weight `unasked`."""
+        return with_unasked(self.total(context), self.unasked(context), policy.unasked)
+
     def forecaster(self, context: str, policy: Policy, voters: tuple[str, ...]) -> Forecaster:
         """The weights of a context now, for the experts that vote."""
+        if context not in self.priors:
+            return self.parents.forecaster(context, policy, voters)
         key = (context, policy.name)
         made = self._forecasters.get(key)
         if made is None or made.experts != voters:
-            made = self._forecasters[key] = Forecaster.of(self.total(context), policy, voters)
+            prior = aligned(self.priors[context], voters)
+            made = self._forecasters[key] = Forecaster.of(self.learned(context, policy), policy, voters, prior)
         return made
 
+    def thresholds(self, context: str, policy: Policy) -> DecisionThresholds:
+        """Those of a context now."""
+        return self._calibrated(context, policy)[0]
+
+    def deciding(self, context: str, policy: Policy) -> Policy:
+        """The policy with the thresholds of a context now; itself where they are fixed."""
+        return policy if policy.thresholds == "fixed" else self._calibrated(context, policy)[1]
+
+    def _calibrated(self, context: str, policy: Policy) -> tuple[DecisionThresholds, Policy]:
+        """Made once for each change of the moments, as forecasters are: it takes half a millisecond."""
+        key = (context, policy.name)
+        if key not in self._thresholds:
+            found = calibrate(self.learned(context, policy), policy)
+            self._thresholds[key] = found, found.applied(policy)
+        return self._thresholds[key]
+
     def contexts(self) -> list[str]:
-        return list(self._parts)
+        """Those with labels, asked for or not."""
+        return list(dict.fromkeys(map(context_of_class, self._parts)))
 
     def touch_all(self) -> None:
         """Every context reads otherwise now, such as when other experts vote."""
-        self.changed.update(self._parts)
+        self.changed.update(self.contexts())
 
     def learn(self, partition: int, key: bytes, value: bytes | None) -> None:
         """Take one record of `moments.v1` in."""
@@ -72,18 +113,41 @@ class MergedView:
             self.partition_counts = projection.decode_counts(value)
         elif key.startswith(projection.BASELINE):
             self.baselines[projection.context_of_key(key)] = projection.decode_baseline(value)
+        elif key.startswith(projection.PRIOR):
+            context, prior = projection.context_of_key(key), projection.decode_prior(value)
+            if self.priors.get(context) != prior:
+                self.begin(context, prior)
+                self.changed.add(context)
         else:
             self._learn_part(partition, projection.context_of_key(key), *projection.decode_part(value))
 
-    def _learn_part(self, partition: int, context: str, offset: int, moments: Moments) -> None:
-        parts = self._parts.setdefault(context, {})
+    def _learn_part(self, partition: int, key: str, offset: int, moments: Moments) -> None:
+        parts = self._parts.setdefault(key, {})
         if partition in parts and parts[partition][0] > offset:
             return  # of an owner that was overtaken
         parts[partition] = (offset, moments)
-        self._totals.pop(context, None)
-        for key in [key for key in self._forecasters if key[0] == context]:
-            del self._forecasters[key]
+        self._totals.pop(key, None)
+        self.parents.take(key, partition, moments)
+        context = context_of_class(key)
+        self._forget(context)
         self.changed.add(context)
+
+    def begin(self, context: str, prior: dict[str, float]) -> None:
+        """The prior of a context is recorded: from now on it is forecast from its own moments."""
+        self.priors[context] = prior
+        self._forget(context)
+
+    def _forget(self, context: str) -> None:
+        """What was made of a context's moments is made anew when it is asked for."""
+        made: dict[tuple[str, str], Any]
+        for made in (self._forecasters, self._thresholds):
+            for key in [key for key in made if key[0] == context]:
+                del made[key]
+
+    async def keep_parents(self) -> None:
+        """For ever: add to the parents' sums what came, some at a time."""
+        while True:
+            await asyncio.sleep(0 if self.parents.count() else PARENTS_SECONDS)
 
     async def run(self) -> None:
         """For ever: read `moments.v1` from its beginning."""

@@ -6,15 +6,19 @@ import math
 from datetime import UTC, datetime
 
 import structlog
+from msgspec.structs import replace
 
-from ensemble.forecaster import Forecaster
 from ensemble.policy import Policy
 from ensemble.regret import RegretReport, report
+from ensemble.shadows import voters_of
 from stream import projection
+from stream.asking import told_of_unasked
+from stream.calibration import DriftWatch, thresholds_of
 from stream.codecs import encode
 from stream.metrics import Metrics
 from stream.ownership import Ownership
 from stream.policies import Policies
+from stream.priors import aligned, first_prior
 from stream.producer import Outgoing, Producer
 from stream.records import Standing, Weights
 from stream.roster import Roster
@@ -28,13 +32,13 @@ INTERVAL = 1.0
 """Seconds: at most so often is a context published."""
 
 
-TOGETHER = 20
+TOGETHER = 10
 """Contexts between two chances for the rest of the worker (about 10 ms)."""
 
 
 class WeightsPublisher:
-    """Also keeps what only one worker may write for all: the partition counts so far, and since when each context's
-    regret is counted."""
+    """Also keeps what only one worker may write for all: the partition counts so far, from which prior each context
+    learns, and since when its regret is counted."""
 
     def __init__(
         self,
@@ -55,6 +59,7 @@ class WeightsPublisher:
         self._metrics = metrics
         self._generation = 0
         self._ratios: dict[str, float] = {}
+        self._drift = DriftWatch(metrics)
 
     async def run(self) -> None:
         """For ever: publish the contexts that changed, while this worker owns partition 0."""
@@ -63,6 +68,7 @@ class WeightsPublisher:
             generation = self._ownership.generation
             if self._ownership.owner_of(0, generation) is None:
                 self._generation = 0
+                self._drift.forget()
                 continue
             if generation != self._generation:  # a new owner publishes all: the last one may have died before it could
                 self._view.touch_all()
@@ -84,6 +90,7 @@ class WeightsPublisher:
         changed, self._view.changed = sorted(self._view.changed), set()
         for start in range(0, len(changed), TOGETHER):
             baselines, records = [], []
+            await self._record_priors(changed[start : start + TOGETHER])
             for context in changed[start : start + TOGETHER]:
                 policy = self._policies.of(context)
                 if self._view.baselines.get(context, ("", None))[0] != policy.fingerprint():
@@ -95,16 +102,35 @@ class WeightsPublisher:
         if changed:
             self._metrics.regret_ratio.set(max(self._ratios.values()))
 
+    async def _record_priors(self, contexts: list[str]) -> None:
+        """Of those with their first labelled rounds. A worker forecasts from these rounds once it has read the record:
+        this one as soon as the broker has it, so that what is published next is what it forecasts from."""
+        fresh = [context for context in contexts if context not in self._view.priors]
+        while fresh and self._view.parents.count():
+            await asyncio.sleep(0)
+        begun: dict[str, dict[str, float]] = {}
+        for context in fresh:
+            policy = self._policies.of(context)
+            learned = self._view.learned(context, policy)
+            prior = first_prior(self._view.parents, context, learned, policy, self._roster.latest.voters)
+            if prior is not None:
+                begun[context] = prior
+        if begun:
+            await self._producer.append(self._names.moments, 0, [*map(projection.prior_record, begun, begun.values())])
+            for context, prior in begun.items():
+                self._view.begin(context, prior)
+
     def _begin_baseline(self, context: str, policy: Policy) -> Outgoing:
         """A policy that reads the moments anew starts its regret from a copy of them; the first policy of a context
         from nothing."""
-        moments = self._view.total(context) if context in self._view.baselines else None
+        moments = self._view.learned(context, policy) if context in self._view.baselines else None
         self._view.baselines[context] = (policy.fingerprint(), moments)
         return Outgoing(projection.baseline_key(context), projection.encode_baseline(policy.fingerprint(), moments))
 
     def _weights(self, context: str, policy: Policy) -> Weights:
-        moments, (_, baseline) = self._view.total(context), self._view.baselines[context]
-        found = report(moments, policy, baseline=baseline)
+        moments, (_, baseline) = self._view.learned(context, policy), self._view.baselines[context]
+        prior = self._view.priors.get(context)
+        found = report(moments, policy, baseline=baseline, prior=aligned(prior, voters_of(moments.experts)))
         self._ratios[context] = max(found.ratio, 0.0)
         if found.alarm:
             log.error(
@@ -114,8 +140,14 @@ class WeightsPublisher:
                 remedy="a bug or a wrong label stream",
             )
         voters = self._roster.latest.voters
-        weights = dict(zip(voters, Forecaster.of(moments, policy, voters).weights().tolist(), strict=True))
-        return _record(context, policy, found, weights, moments.rounds, baseline.rounds if baseline is not None else 0)
+        weights = dict(zip(voters, self._view.forecaster(context, policy, voters).weights().tolist(), strict=True))
+        since = baseline.rounds if baseline is not None else 0
+        told = replace(
+            _record(context, policy, found, weights, moments.rounds, since),
+            thresholds=thresholds_of(self._view.thresholds(context, policy)),
+            drift=self._drift.look(context, policy, moments),
+        )
+        return told_of_unasked(told, self._view.total(context), self._view.unasked(context), policy)
 
 
 def _record(

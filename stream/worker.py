@@ -151,7 +151,8 @@ class Worker:
         )
         self.scoring.start(consumer)
         self.learning.start(consumer)
-        self._background(self.view.run, self.projection.run, self.weights.run, self.swaps.read, self.swaps.arrange)
+        self._background(self.view.run, self.view.keep_parents)
+        self._background(self.projection.run, self.weights.run, self.swaps.read, self.swaps.arrange)
         self._background(
             lambda: watch.run(consumer), lambda: retry_early(self.ownership, self.producer, self.names.labels)
         )

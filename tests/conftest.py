@@ -30,9 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     lacking = {
         "data": None if DATASETS.is_dir() else f"the data sets are not at {DATASETS}",
         # Looked up, not imported: an extra that is there and broken must fail, not skip.
-        "train": None
-        if importlib.util.find_spec("torch")
-        else "the extra `train` is not installed (make setup-train)",
+        "train": None if importlib.util.find_spec("torch") else "the extra `train` is not installed (make setup-train)",
         "gpu": None if Path("/dev/nvidiactl").exists() else "there is no CUDA device",
     }
     for item in items:

@@ -10,7 +10,7 @@ import click
 import msgspec
 from rich.console import Console
 
-from ensemble.policy import POLICIES
+from ensemble.policy import Policy
 from experts.base import STATUS_NAMES
 from experts.executor import OnFailure, Panel
 from experts.registry import ZOO, load_panel
@@ -73,9 +73,7 @@ def show(found: Report, as_markdown: bool) -> None:
     help="Folder of the experts' folders.",
 )
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where they run.")
-@click.option(
-    "--policy", type=click.Choice(list(POLICIES)), help="How needs_caution is read, and from which score on is flagged."
-)
+@click.option("--policy", metavar="NAME", help="How needs_caution is read, and from which score on is flagged.")
 @click.option(
     "--threshold",
     "asked",
@@ -143,7 +141,8 @@ def evaluate(
     """
     chosen = {"experts": experts, "experts_dir": experts_dir, "device": device, "policy": policy}
     settings = Settings.load(**{name: value for name, value in chosen.items() if value is not None})
-    thresholds, main = thresholds_of(POLICIES[settings.policy], asked)
+    reading = settings.defined_policies()[settings.policy]
+    thresholds, main = thresholds_of(reading, asked)
     options = Options(
         policy=settings.policy,
         thresholds=thresholds,
@@ -156,7 +155,7 @@ def evaluate(
         shuffle=shuffle,
         limit=limit,
     )
-    courses, failures = _evaluated(labelled(data, limit, seed, skip_bad), settings, options)
+    courses, failures = _evaluated(labelled(data, limit, seed, skip_bad), settings, reading, options)
     found = report(courses, options, failures)
     show(found, as_markdown)
     for name, count in found.failures.items():
@@ -170,7 +169,9 @@ def evaluate(
                 advance(len(draw(course, options, out)))
 
 
-def _evaluated(sets: list[DataSet], settings: Settings, options: Options) -> tuple[list[Course], dict[str, int]]:
+def _evaluated(
+    sets: list[DataSet], settings: Settings, policy: Policy, options: Options
+) -> tuple[list[Course], dict[str, int]]:
     """The courses, and the failures as `Report` has them."""
     failures: Counter[tuple[str, int]] = Counter()
     panel = open_panel(settings, lambda expert, status, count: failures.update({(expert, status): count}))
@@ -181,5 +182,5 @@ def _evaluated(sets: list[DataSet], settings: Settings, options: Options) -> tup
     finally:
         panel.close()
     with counting("measuring", rows * (1 + (len(sets) > 1))) as advance:
-        courses = measure(sets, scored, options, advance)
+        courses = measure(sets, scored, policy, options, advance)
     return courses, {f"{expert}: {STATUS_NAMES[status]}": count for (expert, status), count in failures.items()}

@@ -14,7 +14,7 @@ from rich.console import Console
 from stream.codecs import Rejected
 from stream.commands import hush
 from stream.following import existing, follow
-from stream.rendering import as_columns, as_json, full_name, kind_of
+from stream.rendering import as_columns, as_json, asks, full_name, kind_of
 from stream.settings import Settings
 from stream.topics import TopicNames
 
@@ -43,13 +43,16 @@ class Printer:
 
 
 async def print_records(
-    batches: AsyncGenerator[list[Any], None], write: Callable[[Any], None], limit: int | None
+    batches: AsyncGenerator[list[Any], None],
+    write: Callable[[Any], None],
+    limit: int | None,
+    wanted: Callable[[Any], bool] | None = None,
 ) -> None:
-    """Writes record after record, `limit` at most."""
+    """Writes record after record, `limit` at most; only those that are wanted."""
     count = 0
     async with aclosing(batches) as source:
         async for records in source:
-            for record in records:
+            for record in filter(wanted, records) if wanted else records:
                 write(record)
                 count += 1
                 if count == limit:
@@ -62,8 +65,11 @@ async def print_records(
 @click.option("--follow/--no-follow", "on", default=True, show_default=True, help="Wait for more, or end at the end.")
 @click.option("--limit", type=click.IntRange(min=1), help="End after so many records.")
 @click.option("--json", "as_lines", is_flag=True, help="JSON lines, also on a terminal.")
+@click.option("--asked", is_flag=True, help="Only verdicts that ask for a label.")
 @click.option("--show-text", is_flag=True, help="People's texts too, in columns and of dead letters.")
-def tail(topic: str, from_beginning: bool, on: bool, limit: int | None, as_lines: bool, show_text: bool) -> None:
+def tail(
+    topic: str, from_beginning: bool, on: bool, limit: int | None, as_lines: bool, asked: bool, show_text: bool
+) -> None:
     """Print the records of TOPIC, one a line, as they come.
 
     TOPIC is turns, labels, verdicts, dead-letters or weights, or the full name of any topic. On a terminal it prints
@@ -73,6 +79,7 @@ def tail(topic: str, from_beginning: bool, on: bool, limit: int | None, as_lines
     \b
     Examples:
       aegis tail verdicts
+      aegis tail verdicts --asked
       aegis tail dead-letters --from-beginning --show-text
       aegis tail verdicts --no-follow | jq -r 'select(.label == "unsafe") | .turn_id'
     """
@@ -80,7 +87,10 @@ def tail(topic: str, from_beginning: bool, on: bool, limit: int | None, as_lines
     settings = Settings.load()
     names = TopicNames.of(settings)
     name = full_name(topic, names)
-    printer = Printer(kind_of(name, names), show_text, sys.stdout.isatty() and not as_lines)
+    kind = kind_of(name, names)
+    if asked and kind != "verdicts":
+        raise click.UsageError("--asked is for verdicts: aegis tail verdicts --asked")
+    printer = Printer(kind, show_text, sys.stdout.isatty() and not as_lines)
     batches = follow(settings, name, from_beginning) if on else existing(settings, name)
     with suppress(KeyboardInterrupt):
-        asyncio.run(print_records(batches, printer.write, limit))
+        asyncio.run(print_records(batches, printer.write, limit, asks if asked else None))

@@ -13,10 +13,11 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from stream.dead_letters import REASON
-from stream.demo.report import ReportData, WeightsPoint, render
+from stream.demo.report import ReportData, render
 from stream.demo.screen import Screen
 from stream.demo.script import Event, LabelEvent, TurnEvent, load, script, stamp
 from stream.demo.stage import stage
+from stream.report.contexts import WeightsPoint
 from stream.settings import Settings
 from stream.topics import TopicNames
 

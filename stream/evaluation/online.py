@@ -2,26 +2,23 @@
 had come by then, and learned when its own comes.
 
 One context a role, as in `stream.state.context_of`. Rows come one every TURN_SECONDS; the label of a row comes `delay`
-rows after it was forecast, if it comes at all. Everything learned is learned by `ensemble`: there is no second
-implementation here.
+rows after it was forecast, if it comes at all. `stream.simulation` runs it.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from ensemble import Forecaster, Moments, Policy, Rounds, fold, report, zero
+from ensemble import Policy
 from experts.figures import Floats, Labels
 from stream.evaluation.scoring import Scored
+from stream.simulation import UNLABELLED, Changes, Phase, Reading, Turns, simulate
 
 TURN_SECONDS: Final = 1.0
 """Event time between two rows, by which half-lives decay: the shortest, an hour, then remembers 3,600 of them."""
-MOMENTS_KEPT: Final = 100
-"""Copies of the moments kept of a context on its way: as many points as a plot of its weights can show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,61 +60,45 @@ class Adapted:
     """By role; the last one of each is how it ended."""
 
 
-@dataclass(slots=True)
-class _Context:
-    """One role's moments, the labels that came since, and its forecaster, made anew when it is needed."""
-
-    moments: Moments
-    policy: Policy
-    kept: list[Moments] = field(default_factory=list)
-    _forecaster: Forecaster | None = None
-
-    def forecaster(self) -> Forecaster:
-        """The weights as of all labels that came."""
-        if self._forecaster is None:
-            self._forecaster = Forecaster.of(self.moments, self.policy, self.moments.experts)
-        return self._forecaster
-
-    def learn(self, rounds: Rounds, keep_every: int) -> None:
-        """Takes in one label; a round in which nobody was awake teaches nothing."""
-        learned = fold(self.moments, rounds)
-        if learned.rounds > self.moments.rounds and learned.rounds % keep_every == 0:
-            self.kept.append(learned)
-        self.moments, self._forecaster = learned, None
-
-    def standings(self) -> list[Standing]:
-        """One for each copy of the moments, and one for the end."""
-        return [self._standing(moments) for moments in (zero(self.moments.experts), *self.kept, self.moments)]
-
-    def _standing(self, moments: Moments) -> Standing:
-        told = report(moments, self.policy)
-        weights = Forecaster.of(moments, self.policy, moments.experts).weights()
-        return Standing(moments.rounds, weights, told.regret, told.bounds, told.alarm)
-
-
 def adapt(scored: Scored, policy: Policy, labelling: Labelling) -> Adapted:
     """The ensemble over the rows in their order."""
     count = len(scored.rows)
-    roles = [row.passage.role for row in scored.rows]
-    contexts = {role: _Context(zero(scored.experts), policy) for role in dict.fromkeys(roles)}
-    scores, read = np.full(count, np.nan), np.zeros(count)
-    coming, came = deque[tuple[int, str, Rounds]](), 0
-    labelled, keep_every = labelling.chosen(count), max(1, count // MOMENTS_KEPT)
-    advice, awake = scored.scores.astype(np.float64), scored.awake
-    for number, (row, role) in enumerate(zip(scored.rows, roles, strict=True)):
-        while coming and coming[0][0] <= number:
-            _, whose, rounds = coming.popleft()
-            contexts[whose].learn(rounds, keep_every)
-            came += 1
-        forecaster, here = contexts[role].forecaster(), slice(number, number + 1)
-        said = forecaster.forecast(advice[here], awake[here])
-        scores[number], read[number] = said.published[0], came
-        if labelled[number]:
-            rounds = Rounds.of(
-                advice[here], awake[here], said.forecasts, said.published, [row.label], [number * TURN_SECONDS],
-                used=forecaster.used,
-            )  # fmt: skip
-            coming.append((number + 1 + labelling.delay, role, rounds))
-    for _, whose, rounds in coming:  # they come after the last row, and count for what was learned in the end
-        contexts[whose].learn(rounds, keep_every)
-    return Adapted(scores, read, {role: context.standings() for role, context in contexts.items()})
+    changes = _changes(scored, labelling)
+    said = simulate(_turns(scored), changes, [Reading(0, lambda role: policy)])
+    read = np.searchsorted(changes.due, np.arange(count), side="right").astype(np.float64)
+    return Adapted(said.published, read, {role: _standings(phases[0]) for role, phases in said.phases.items()})
+
+
+def _turns(scored: Scored) -> Turns:
+    awake = scored.awake
+    return Turns(
+        experts=scored.experts,
+        scores=scored.scores.astype(np.float64),
+        awake=awake,
+        panel=np.ones_like(awake),
+        context=tuple(row.passage.role for row in scored.rows),
+        at=np.arange(len(scored.rows), dtype=np.float64) * TURN_SECONDS,
+    )
+
+
+def _changes(scored: Scored, labelling: Labelling) -> Changes:
+    """Labels that come after the last row count for what was learned in the end."""
+    count = len(scored.rows)
+    rows = np.flatnonzero(labelling.chosen(count))
+    return Changes(
+        row=rows,
+        before=np.full(len(rows), UNLABELLED, np.int8),
+        after=np.array([scored.rows[row].label for row in rows], np.uint8),
+        due=np.minimum(rows + 1 + labelling.delay, count),
+        came=np.asarray(rows + 1.0 + labelling.delay, np.float64) * TURN_SECONDS,
+        q=np.ones(len(rows)),
+    )
+
+
+def _standings(phase: Phase) -> list[Standing]:
+    standings = []
+    for kept in phase.kept:
+        told = phase.report(kept)
+        weights = np.array(list(phase.weights(kept).values()))
+        standings.append(Standing(kept.moments.rounds, weights, told.regret, told.bounds, told.alarm))
+    return standings

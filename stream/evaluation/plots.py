@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from ensemble.policy import POLICIES
 from experts.figures import Floats, Labels, figures
-from stream.demo.charts import reliability_bins
 from stream.evaluation.measuring import scores_of
 from stream.evaluation.online import Standing
 from stream.evaluation.results import ENSEMBLE, MEAN, Options
 from stream.evaluation.runner import Course
 from stream.evaluation.tables import short
+from stream.report.charts import reliability_bins
 
 if TYPE_CHECKING:  # imported when a plot is drawn: it takes a second
     from matplotlib.axes import Axes
@@ -57,7 +56,7 @@ def curve(scores: Floats, unsafe: Labels) -> tuple[Floats, Floats]:
 
 def _precision_recall(course: Course, options: Options, name: str) -> Figure:
     figure, (axes,) = _panels(1)
-    unsafe = course.scored.unsafe(POLICIES[options.policy])
+    unsafe = course.scored.unsafe(course.policy)
     for scorer, scores in scores_of(course.scored, course.adapted).items():
         heard = np.isfinite(scores)
         if unsafe[heard].any() and not unsafe[heard].all():
@@ -72,7 +71,7 @@ def _precision_recall(course: Course, options: Options, name: str) -> Figure:
 def _reliability(course: Course, options: Options, name: str) -> Figure:
     figure, (axes,) = _panels(1)
     axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle=":", label="a score is a probability")
-    unsafe = course.scored.unsafe(POLICIES[options.policy]).tolist()
+    unsafe = course.scored.unsafe(course.policy).tolist()
     for scorer, scores in scores_of(course.scored, course.adapted).items():
         bins = reliability_bins(zip(scores.tolist(), unsafe, strict=True))
         means, shares = np.array([one.mean_score for one in bins]), np.array([one.share for one in bins])

@@ -17,7 +17,7 @@ from stream.codecs import decode_turn
 from stream.records import Turn
 
 TURNS = 10_000  # one checkpoint of quixstreams
-SIZES = Sizes(changelog_key=34, changelog_value=186, verdict=662)
+SIZES = Sizes(changelog_key=34, changelog_value=187, verdict=701)
 
 
 @pytest.fixture(scope="module")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble import Forecaster, Moments, Policy, Rounds, fold, shadow_of, zero
+from ensemble import Forecaster, Moments, Policy, Rounds, blend, fold, shadow_of, zero
 from support.rounds import NOON
 from support.textbook import loss_of
 
@@ -96,6 +96,10 @@ class Stream:
     """Seconds from turn to turn."""
     votes: Votes = everyone
     """Who is no shadow in a turn."""
+    step: int = 1
+    """Turns that are decided from the same weights, before the labels that are due by then are read."""
+    inherits: bool = False
+    """Whether the prior is another one in every step until the first label is read, and that of then for ever."""
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.seed)
@@ -103,40 +107,52 @@ class Stream:
         self.shadows = tuple(map(shadow_of, self.panel)) if self.votes is not everyone else ()
         self.moments = zero(self.panel + self.shadows)
         self.turn = 0
+        self.everything = zero(self.moments.experts)
+        """The moments of all turns, labelled or not."""
         self._arriving: dict[int, list[Rounds]] = defaultdict(list)
 
     def run(self, turns: int) -> Iterator[Moments]:
-        """The moments after each of the turns, and then after each of the labels that are still out."""
-        for _ in range(turns):
-            self._arriving[self.turn + 1 + self.delay(self.rng, self.turn)].append(self._decide())
-            self.turn += 1
+        """The moments after each step of the turns. Labels may still be out at the end."""
+        for _ in range(0, turns, self.step):
+            decided, chosen = self._decide()
+            late = [self.delay(self.rng, turn) for turn in range(self.turn, self.turn + self.step)]
+            due = self.step * -(-(np.arange(self.turn + 1, self.turn + self.step + 1) + late) // self.step)
+            for turn in np.unique(due[chosen]):
+                self._arriving[int(turn)].append(decided.select(chosen & (due == turn)))
+            self.turn += self.step
             self._learn(self._arriving.pop(self.turn, []))
             yield self.moments
 
     def drain(self) -> Moments:
         """The moments when every label has arrived."""
-        for due in sorted(self._arriving):
-            self._learn(self._arriving[due])
+        self._learn([rounds for due in sorted(self._arriving) for rounds in self._arriving[due]])
         self._arriving.clear()
         return self.moments
 
-    def _decide(self) -> Rounds:
-        scores, awake = self.advise(self.rng, self.turn, self.experts)
+    def _decide(self) -> tuple[Rounds, NDArray[np.bool_]]:
+        """The rounds of one step, and of which of them the label is asked for."""
+        turns = range(self.turn, self.turn + self.step)
+        if self.inherits and self.moments.rounds == 0:
+            self.prior = blend(self.rng.dirichlet(np.full(self.experts, 0.1)))
+        advised = [self.advise(self.rng, turn, self.experts) for turn in turns]
+        scores, awake = (np.stack(rows) for rows in zip(*advised, strict=True))
+        votes = awake & np.stack([self.votes(turn, self.experts) for turn in turns])
         forecaster = Forecaster.of(self.moments, self.policy, self.panel, self.prior)
-        votes = awake & self.votes(self.turn, self.experts)
-        said = forecaster.forecast(scores[None], votes[None])
-        label = self.judge(self.rng, self.turn, float(said.published[0]), self.policy)
-        chosen = self.rng.random() < self.labelled_with
+        said = forecaster.forecast(scores, votes)
+        shown = zip(turns, said.published.tolist(), strict=True)
+        labels = [self.judge(self.rng, turn, score, self.policy) for turn, score in shown]
         rounds = Rounds.of(
             *self._rows(scores, awake, votes),
             said.forecasts,
             said.published,
-            [label],
-            NOON + self.pace_s * self.turn,
+            labels,
+            NOON + self.pace_s * np.array(turns),
             used=forecaster.used,
             q=1.0 / self.labelled_with,
         )
-        return rounds if chosen else rounds.select(slice(0, 0))
+        if self.labelled_with < 1.0:
+            self.everything = fold(self.everything, replace(rounds, q=np.ones(self.step)))
+        return rounds, self.rng.random(self.step) < self.labelled_with
 
     def _rows(
         self, scores: Floats, awake: NDArray[np.bool_], votes: NDArray[np.bool_]
@@ -144,13 +160,15 @@ class Stream:
         """Scores and who advised, for the rows of the moments. With nobody to vote there is no forecast to learn
         from."""
         if not self.shadows:
-            return scores[None], votes[None]
-        beside = awake & ~votes & votes.any()
-        return np.concatenate([scores, scores])[None], np.concatenate([votes, beside])[None]
+            return scores, votes
+        beside = awake & ~votes & votes.any(axis=1, keepdims=True)
+        return np.concatenate([scores, scores], axis=1), np.concatenate([votes, beside], axis=1)
 
     def _learn(self, arrived: list[Rounds]) -> None:
-        for rounds in arrived:
-            self.moments = fold(self.moments, rounds)
+        if arrived:
+            names = Rounds.__dataclass_fields__
+            together = Rounds(*(np.concatenate([getattr(rounds, name) for rounds in arrived]) for name in names))
+            self.moments = fold(self.moments, together)
 
 
 def tide(turn: int) -> int:

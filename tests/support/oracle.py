@@ -27,6 +27,7 @@ from stream.routing import FIRST, TRIED, TRIES
 from stream.settings import Settings
 from stream.topics import TopicNames
 from stream.verdicts import verdict
+from support.decided import ask_problems, importance, learned_in, prior_problems
 from support.logs import Logs, following_all, read_all, read_logs
 
 __all__ = ["Findings", "Logs", "check_invariants", "read_all", "read_logs", "until_sound"]
@@ -95,8 +96,9 @@ def check_invariants(settings: Settings, logs: Logs, expected_turn_ids: Iterable
     """Judge a worker that has nothing left to read: a pure function of the records.
 
     Every usable turn has a verdict, and all its verdicts are the bytes that its one decision says; every usable label
-    is a vote, once; the moments are those of an offline replay, to 1e-9; every other message is a dead letter with its
-    bytes; nothing else is. `expected_turn_ids`: what producers were told was written.
+    is a vote, once; the moments are those of an offline replay, to 1e-9, apart where nobody asked for the label; every
+    other message is a dead letter with its bytes; nothing else is. `expected_turn_ids`: what producers were told was
+    written.
     """
     found, demands = Findings(), _demands(settings, logs)
     known = {turn_id for _, _, turn_id in demands.turns}
@@ -106,6 +108,7 @@ def check_invariants(settings: Settings, logs: Logs, expected_turn_ids: Iterable
     _check_votes(demands, final, found)
     _check_letters(settings, logs, demands, final, found)
     _check_moments(logs.moments, demands, final, found)
+    found.problems += prior_problems(logs.moments, final.pending.values())
     return found
 
 
@@ -220,7 +223,8 @@ def _check_verdicts(settings: Settings, records: list[Any], demands: Demands, fi
     found.problems += [
         f"{key} is pending and was no usable turn" for key in final.pending.keys() - demands.turns.keys()
     ]
-    found.problems += [f"{key} {problem}" for key, p in final.pending.items() for problem in _vote_problems(p)]
+    for key, p in final.pending.items():
+        found.problems += [f"{key} {problem}" for problem in (*_vote_problems(p), *ask_problems(settings, *key[1:], p))]
 
 
 def _vote_problems(p: state.Pending) -> Iterator[str]:
@@ -318,9 +322,8 @@ def _replayed(demands: Demands, final: State) -> dict[tuple[int, str], Moments]:
         published = np.nan if p.published is None else p.published
         forecasts = np.frombuffer(p.forecasts, "<f8").tolist()
         replay, seconds = replays[key[0]], p.scored_at_ms / 1000
-        replay.scored(
-            key, p.context, rows, scores.tolist(), awake.tolist(), forecasts, published, seconds, p.used, 1 / p.ask
-        )
+        heard = (rows, scores.tolist(), awake.tolist())
+        replay.scored(key, learned_in(p), *heard, forecasts, published, seconds, p.used, importance(p))
         for annotator, (at_ms, label) in demands.votes.get(key, {}).items():
             replay.labelled(key, annotator, label, at_ms)
     return {(number, name): m for number, replay in replays.items() for name, m in replay.moments().items()}

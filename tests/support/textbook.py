@@ -36,6 +36,7 @@ class Sequential:
     def __init__(self, policy: Policy, prior: Sequence[float], half_lives: Sequence[float] = HALF_LIVES) -> None:
         self.policy, self.prior, self.half_lives = policy, prior, half_lives
         self.regret = [[0.0] * len(prior) for _ in half_lives]
+        self.squared = [[0.0] * len(prior) for _ in half_lives]
         self.lost = [0.0] * len(half_lives)
         self.seen = [[0.0] * len(prior) for _ in half_lives]
         self.rounds, self.now = 0, -math.inf
@@ -79,5 +80,60 @@ class Sequential:
             for i, up in enumerate(awake):
                 gained = said - loss_of(self.policy, label, scores[i]) if up else 0.0
                 self.regret[h][i] = self.regret[h][i] * decay + gained
+                self.squared[h][i] = self.squared[h][i] * decay + gained**2
                 self.seen[h][i] = self.seen[h][i] * decay + float(up)
         self.rounds, self.now = self.rounds + 1, scored_at
+
+
+class Linear(Sequential):
+    """Rules whose linear weights are written down as the papers have them; those asleep have none."""
+
+    def weights(self, h: int, awake: Sequence[bool]) -> list[float]:
+        linear = self.linear(h, awake)
+        heard = [weight if up else 0.0 for weight, up in zip(linear, awake, strict=True)]
+        if math.fsum(heard) == 0.0:
+            heard = [pi if up else 0.0 for pi, up in zip(self.prior, awake, strict=True)]
+        return [weight / math.fsum(heard) for weight in heard]
+
+    def linear(self, h: int, awake: Sequence[bool]) -> list[float]:
+        raise NotImplementedError
+
+    def span(self) -> float:
+        """The largest loss of a round."""
+        return self.policy.w_max * (-math.log(CLIP) if self.policy.loss == "log" else 1.0)
+
+
+class Mean(Linear):
+    """Everybody as the prior says."""
+
+    def linear(self, h: int, awake: Sequence[bool]) -> list[float]:
+        return list(self.prior)
+
+
+class Leader(Linear):
+    """All for the best of those awake."""
+
+    def linear(self, h: int, awake: Sequence[bool]) -> list[float]:
+        best = max(regret for regret, up in zip(self.regret[h], awake, strict=True) if up)
+        return [pi * float(regret >= best - 1e-9) for pi, regret in zip(self.prior, self.regret[h], strict=True)]
+
+
+class Squint(Linear):
+    """Koolen & van Erven 2015, with 16 learning rates in place of the integral."""
+
+    def linear(self, h: int, awake: Sequence[bool]) -> list[float]:
+        rates = [1.0 / (2.0 * self.span() * 2**j) for j in range(16)]
+        return [
+            pi * math.fsum(eta * math.exp(eta * regret - eta**2 * squared) for eta in rates)
+            for pi, regret, squared in zip(self.prior, self.regret[h], self.squared[h], strict=True)
+        ]
+
+
+class MLpol(Linear):
+    """Gaillard, Stoltz & van Erven 2014, as opera's MLpol, but for the range of the losses, which is known."""
+
+    def linear(self, h: int, awake: Sequence[bool]) -> list[float]:
+        return [
+            max(regret, 0.0) / (self.span() ** 2 + squared)
+            for regret, squared in zip(self.regret[h], self.squared[h], strict=True)
+        ]

@@ -41,7 +41,16 @@ def test_a_turn_without_a_score_is_decided_by_how_the_policy_fails(fail: Any, de
         ({"loss": "hinge"}, "use one of brier, absolute, log, zero_one"),
         ({"loss": "absolute", "targets": (0.0, 0.5, 1.0)}, "targets of 0 or 1"),
         ({"loss": "zero_one", "targets": (0.0, 0.5, 1.0)}, "targets of 0 or 1"),
-        ({"fail": "shut"}, "closed or open"),
+        ({"fail": "shut"}, "use one of closed, open"),
+        ({"forecaster": "oracle"}, "use one of exponential, mean, leader, squint, mlpol"),
+        ({"thresholds": "guessed"}, "use one of fixed, rate, cost"),
+        ({"ask": 0.001}, "0.01 <= ask"),
+        ({"ask": 0.5, "ask_unsure": 0.2}, "<= ask_unsure"),
+        ({"ask": math.nan}, "<= ask "),
+        ({"unasked": -1.0}, "unasked .* must lie in"),
+        ({"unasked_reported": 2.0}, "unasked_reported .* must lie in"),
+        ({"false_alarms": (0.1,)}, "two rates"),
+        ({"false_alarms": (0.1, 0.0)}, "two rates"),
     ],
 )
 def test_a_policy_that_contradicts_itself_is_refused_in_one_line(change: dict[str, Any], complaint: str) -> None:
@@ -51,16 +60,21 @@ def test_a_policy_that_contradicts_itself_is_refused_in_one_line(change: dict[st
 
 
 def test_the_fingerprint_changes_with_the_reading_of_moments_and_with_nothing_else() -> None:
-    same = replace(PERMISSIVE, name="other", caution_at=0.1, unsafe_at=0.2, fail="open")
+    same = replace(PERMISSIVE, name="other", caution_at=0.1, unsafe_at=0.2, fail="open", ask=0.1, thresholds="rate")
     assert same.fingerprint() == PERMISSIVE.fingerprint()
     others = [
         DEFENSIVE,
         replace(PERMISSIVE, costs=(1.0, 1.0, 2.0)),
         replace(PERMISSIVE, loss="absolute"),
         replace(PERMISSIVE, loss="log"),
+        replace(PERMISSIVE, forecaster="squint"),
+        replace(PERMISSIVE, forecaster="squint", ask=0.1),
+        replace(PERMISSIVE, forecaster="mlpol"),
+        replace(PERMISSIVE, forecaster="mlpol", ask=0.1),
+        replace(PERMISSIVE, unasked=0.5),
     ]
-    assert len({policy.fingerprint() for policy in [PERMISSIVE, *others]}) == 5
+    assert len({policy.fingerprint() for policy in [PERMISSIVE, *others]}) == 10
 
 
 def test_the_fingerprint_is_the_same_in_every_process_and_version() -> None:
-    assert Policy("any", targets=(0, 0, 1)).fingerprint() == PERMISSIVE.fingerprint() == "4c16ae46e12e8120"
+    assert Policy("any", targets=(0, 0, 1)).fingerprint() == PERMISSIVE.fingerprint() == "010f7716ef82fd2d"

@@ -11,9 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ensemble import DEFENSIVE, PERMISSIVE, Moments, Policy, Rounds, align, cumulative, fold, merge, report, zero
+from ensemble.policy import Rule
 from ensemble.regret import RegretReport
+from ensemble.squares import squared_regret
 from support import adversaries
 from support.adversaries import Stream
+from support.guarantees import GUARANTEES, Guarantee, trials
 from support.rounds import NOON, PANEL, READINGS, learned, random_rounds
 
 BOUNDED = [policy for policy in READINGS if policy.loss != "zero_one"]
@@ -116,9 +119,9 @@ def test_an_expert_right_exactly_while_awake_is_bounded_by_what_mixing_won_while
     for moments in stream.run(TURNS):
         last = moments
     told = report(last, PERMISSIVE)
-    asleep = last.total[:, 0].sum() - last.published[..., 0].sum(axis=-1)
+    asleep = last.total[0, :, 0].sum() - last.published[..., 0].sum(axis=-1)
     steady = cumulative(last.hedge, PERMISSIVE)[0] - cumulative(last.forecast, PERMISSIVE)[0]
-    won = steady - (cumulative(last.total, PERMISSIVE) - cumulative(last.published, PERMISSIVE))
+    won = steady - (cumulative(last.total[0], PERMISSIVE) - cumulative(last.published, PERMISSIVE))
     assert (asleep > 50).all()
     np.testing.assert_allclose(told.bounds, 2.0 * (math.log(3) + math.log(4)) + np.maximum(won, 0.0))
 
@@ -255,3 +258,97 @@ def test_a_newcomer_since_the_baseline_has_the_bound_of_a_sleeper() -> None:
     assert told.regret[5] == 0.0
     assert told.bounds[5] > 0.0
     assert not told.alarm
+
+
+SHORT: list[tuple[Guarantee, int]] = [
+    (guarantee, delay) for guarantee in GUARANTEES for delay in (0, 500) if delay in guarantee.delays
+]
+LONG: list[tuple[Guarantee, int]] = [
+    (guarantee, 5000) for guarantee in GUARANTEES if guarantee.name in ("exponential weights", "Squint")
+]
+
+
+@pytest.mark.parametrize(
+    ("guarantee", "delay"),
+    SHORT + LONG,
+    ids=lambda value: f"{value.name}-{value.policy.loss}" if isinstance(value, Guarantee) else str(value),
+)
+def test_no_stream_breaks_what_is_guaranteed(guarantee: Guarantee, delay: int) -> None:
+    """`python -m benchmarks.bounds` runs the same for longer."""
+    ratios = {trial.stream: trial.ratio(60) for trial in trials((delay,)) if trial.guarantee is guarantee}
+    assert 0.0 < max(ratios.values()) <= 1.0, ratios  # above 0: some expert was better than the ensemble
+
+
+def test_without_delay_squints_bound_grows_with_the_root_of_the_squared_regrets_to_that_expert() -> None:
+    policy = replace(PERMISSIVE, forecaster="squint")
+    stream = Stream(policy, adversaries.constants, adversaries.in_blocks, adversaries.after(0))
+    *_, moments = stream.run(200)
+    squared = squared_regret(moments.squared, policy)[0]
+    learned_at = [min(2.0**-j / 2.0 * v + math.log(4 * 16) / (2.0**-j / 2.0) for j in range(16)) for v in squared]
+    np.testing.assert_allclose(report(moments, policy).bounds, np.array(learned_at) + 2.0 * math.log(4))
+    assert report(moments, policy).bounds.max() < 4.0 * math.sqrt(float(squared.max()) * math.log(4 * 16))
+
+
+def test_mlpol_is_bounded_without_delay_and_by_nothing_with_it() -> None:
+    policy = replace(PERMISSIVE, forecaster="mlpol")
+    for delay, bounded in ((0, True), (1, False)):
+        stream = Stream(policy, adversaries.constants, adversaries.in_blocks, adversaries.after(delay))
+        *_, moments = stream.run(100)
+        told = report(moments, policy)
+        assert np.isfinite(told.bounds).all() == bounded
+        assert not told.alarm
+
+
+@pytest.mark.parametrize("rule", ["squint", "mlpol"])
+def test_rules_that_must_know_the_largest_importance_weight_promise_nothing_where_one_is_larger(rule: Rule) -> None:
+    rounds = replace(random_rounds(4, 60, asleep=0.0), q=np.full(60, 4.0))
+    used = replace(rounds, used=4.0 * np.arange(60.0))
+    asked, not_asked = (replace(PERMISSIVE, forecaster=rule, ask=ask) for ask in (0.25, 0.3))
+    assert np.isfinite(report(learned(used), asked).bounds).all()
+    assert np.isinf(report(learned(used), not_asked).bounds).all()
+
+
+@pytest.mark.parametrize(("rule", "judge"), [("mean", lambda *_: 2), ("leader", adversaries.against)])
+def test_the_mean_and_the_leader_lose_in_proportion_to_the_rounds_and_raise_no_alarm(
+    rule: Rule, judge: adversaries.Judge
+) -> None:
+    policy = replace(PERMISSIVE, forecaster=rule)
+    *_, moments = Stream(policy, adversaries.constants, judge, adversaries.after(0), experts=2).run(100)
+    told = report(moments, policy)
+    assert told.regret.max() > 2.0 * report(moments, PERMISSIVE).bound  # exponential weights would have been under it
+    assert np.isinf(told.bounds).all()
+    assert (told.ratio, told.alarm) == (0.0, False)
+
+
+def test_a_round_forecast_before_an_inherited_prior_was_fixed_may_cost_a_whole_round() -> None:
+    panel, half_life = ("right@1", "wrong@1"), (math.inf,)
+    rounds = Rounds.of([[0.0, 1.0]], [[True, True]], [[1.0]], [1.0], [0], NOON, used=0)  # then the wrong one led
+    moments = fold(zero(panel, half_life), rounds)
+    prior = np.array([0.97, 0.03])
+    told = report(moments, PERMISSIVE, prior=prior)
+    assert told.regret[0] == 1.0
+    assert told.bounds[0] == pytest.approx(2.0 * math.log(1.0 / 0.97) + 1.0)
+    assert not told.alarm
+    later = replace(rounds, used=np.array([1.0]))
+    assert report(fold(moments, later), PERMISSIVE, prior=prior).bounds[0] == pytest.approx(told.bounds[0])
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0, 7]))
+@settings(max_examples=10)
+def test_no_prior_that_moves_until_the_first_label_raises_an_alarm(seed: int, delay: int) -> None:
+    for rule in ("exponential", "squint"):
+        policy = replace(PERMISSIVE, forecaster=rule)
+        stream = Stream(
+            policy, adversaries.constants, adversaries.against, adversaries.after(delay), seed=seed, inherits=True
+        )
+        assert_held_throughout(stream, 30)
+
+
+def test_without_delay_mlpols_bound_is_the_root_of_the_growth_of_its_potential() -> None:
+    policy, half_life = replace(PERMISSIVE, forecaster="mlpol"), (math.inf,)
+    rounds = Rounds.of([[0.0, 1.0]], [[True, True]], [[0.5]], [0.5], [2], NOON, used=0)
+    told = report(fold(zero(("wrong@1", "right@1"), half_life), rounds), policy)
+    squared = np.array([0.75**2, 0.25**2])
+    expected = np.sqrt((1.0 + squared) * math.log2(1.0 + squared[0]) + (1.0 + squared) * math.log2(1.0 + squared[1]))
+    assert told.regret.tolist() == [-0.75, 0.25]
+    assert told.bounds == pytest.approx(expected)

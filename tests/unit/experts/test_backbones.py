@@ -189,7 +189,5 @@ def test_rows_are_padded_with_the_id_of_the_manifest_and_masked() -> None:
 
 def test_a_model_with_inputs_of_another_kind_is_refused(tmp_path: Path) -> None:
     folder = write(tmp_path / "one", "classifier", {"model.onnx": head(), "tokenizer.json": tokenizer()})
-    with pytest.raises(
-        ModelError, match=r"inputs \['features'\] and 1 outputs, its kind needs .*, may have"
-    ):
+    with pytest.raises(ModelError, match=r"inputs \['features'\] and 1 outputs, its kind needs .*, may have"):
         load_expert(folder, "cpu")

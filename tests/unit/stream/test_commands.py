@@ -114,6 +114,12 @@ def test_a_broker_that_does_not_answer_is_one_line(command: tuple[str, ...], mon
     assert (result.exit_code, result.stderr.count("\n"), result.stdout) == (BrokerError.exit_code, 1, "")
 
 
+def test_tail_tells_asked_for_labels_of_verdicts_only() -> None:
+    result = invoke("tail", "turns", "--asked")
+    assert result.exit_code == 2
+    assert "--asked is for verdicts" in result.stderr
+
+
 @pytest.mark.parametrize("place", ["yesterday", "2026-13-01T00:00:00Z", "2026-01-31T12:00:00"])
 def test_a_place_that_is_no_place_or_no_instant_is_refused(place: str) -> None:
     result = invoke("topics", "seek", "--to", place)

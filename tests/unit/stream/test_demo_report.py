@@ -5,7 +5,9 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from stream.demo.report import ReportData, WeightsPoint, by_context, number, render, styles_of
+from stream.demo.report import ReportData, render
+from stream.report.contexts import WeightsPoint, by_context, styles_of
+from stream.report.page import number
 
 IDS = ("lexical@1.0.0", "semantic@1.0.0")
 EMPTY = ReportData(title="Demo", started="2026-03-01 12:00 UTC", seconds=math.nan, turns=0)

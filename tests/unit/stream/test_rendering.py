@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from stream.codecs import Rejected
-from stream.rendering import as_columns, as_json, full_name, kind_of, printable
+from stream.rendering import as_columns, as_json, asks, full_name, kind_of, printable
 from stream.settings import Settings
 from stream.topics import TopicNames
 
@@ -177,6 +177,12 @@ def test_columns_of_labels_verdicts_and_weights_show_what_was_said() -> None:
             "2.25",
         ]
     )
+
+
+@pytest.mark.parametrize(("said", "asking"), [({}, True), ({"ask_label": True}, True), ({"ask_label": False}, False)])
+def test_a_verdict_asks_for_a_label_unless_it_says_otherwise(said: dict[str, bool], asking: bool) -> None:
+    assert asks(of(VERDICT | said)) is asking
+    assert not asks(of(LABEL))
 
 
 def test_weights_without_a_bound_say_so() -> None:

@@ -17,6 +17,7 @@ from ensemble.policy import CLASSES
 from experts.executor import Panel
 from experts.fakes import InstantExpert, RecallingExpert
 from stream import state
+from stream.asking import is_asked
 from stream.producer import Outgoing
 from stream.settings import Settings
 from support.logs import Logs
@@ -34,6 +35,16 @@ REMEMBERED: tuple[dict[str, Any], ...] = (
     {"conversations": "off"},
 )
 """All of a conversation, its last turns, its turns of the last seconds, nothing."""
+SAMPLED: tuple[dict[str, Any], ...] = (
+    {},
+    {"policy": "sampled", "policies": {"sampled": {"ask": 0.3, "ask_unsure": 0.9, "unasked": 0.5}}},
+)
+"""Every turn is asked for; some are, and labels come of the others as well."""
+
+
+def settings_of(seed: int) -> Settings:
+    number = seed // len(REMEMBERED)
+    return Settings.load(**REMEMBERED[seed % len(REMEMBERED)], **SAMPLED[number % len(SAMPLED)])
 
 
 def turn(number: int) -> Outgoing:
@@ -122,11 +133,38 @@ def given_scores(world: World) -> dict[str, float]:
     return scores
 
 
+def pendings(world: World) -> list[state.Pending]:
+    values = [world.partition.get(state.pending_key("default", f"t{number}")) for number in range(TURNS)]
+    return [state.decode_pending(value) for value in values if value is not None]
+
+
+def labelled_by_class(world: World) -> tuple[int, int]:
+    """Labelled turns that were asked for, and that were not."""
+    labelled = [pending for pending in pendings(world) if pending.votes]
+    return sum(pending.asked for pending in labelled), sum(not pending.asked for pending in labelled)
+
+
+def rounds_by_class(world: World) -> tuple[int, int]:
+    """The rounds that the moments of both roles count in either class."""
+    rounds = [
+        sum(world.partition.moments_of(f"default/{role}{suffix}").rounds for role in ("user", "assistant"))
+        for suffix in ("", "~unasked")
+    ]
+    return rounds[0], rounds[1]
+
+
+def test_labels_of_either_class_are_part_of_the_schedules() -> None:
+    """Turns stand where a schedule put them, so which of them are asked for differs from seed to seed."""
+    drawn = [is_asked("default", f"t{n}", offset, 0.3) for n in range(TURNS) for offset in range(TURNS)]
+    assert 0.2 < sum(drawn) / len(drawn) < 0.4
+    assert settings_of(4).defined_policies()[settings_of(4).policy].samples
+
+
 @pytest.mark.parametrize("seed", range(SCHEDULES))
 async def test_every_schedule_ends_with_what_the_oracle_says_and_the_histories_of_a_run_without_crashes(
     seed: int,
 ) -> None:
-    settings = Settings.load(**REMEMBERED[seed % len(REMEMBERED)])
+    settings = settings_of(seed)
     panel = Panel([InstantExpert("a", salt=1), InstantExpert("b", salt=2), RecallingExpert()])
     try:
         world = World(seed, panel, settings)
@@ -136,4 +174,5 @@ async def test_every_schedule_ends_with_what_the_oracle_says_and_the_histories_o
     assert world.errors == []
     found = check_invariants(world.settings, logs(world), [f"t{number}" for number in range(TURNS)])
     assert found.sound, str(found)
+    assert rounds_by_class(world) == labelled_by_class(world)
     assert given_scores(world) == expected_scores(world.logs[world.names.turns], settings)

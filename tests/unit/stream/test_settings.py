@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,6 +40,15 @@ def test_a_variable_sets_the_setting_of_its_name(monkeypatch: pytest.MonkeyPatch
     assert settings.experts == ("lexical", "semantic")
 
 
+def test_a_policy_of_ones_own_is_like_another_but_for_the_fields_it_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = {"strict": {"like": "defensive", "costs": [1, 1, 5]}, "sampled": {"like": "strict", "ask": 0.1}}
+    monkeypatch.setenv("AEGIS_POLICIES", json.dumps(own))
+    monkeypatch.setenv("AEGIS_POLICY", "sampled")
+    settings = Settings.load()
+    policy = settings.defined_policies()[settings.policy]
+    assert (policy.name, policy.targets, policy.costs, policy.ask) == ("sampled", (0, 1, 1), (1, 1, 5), 0.1)
+
+
 def test_an_override_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AEGIS_PARTITIONS", "3")
     assert Settings.load(partitions=5).partitions == 5
@@ -62,7 +73,12 @@ def test_variables_of_the_tests_and_of_others_are_let_pass(monkeypatch: pytest.M
         ("AEGIS_LABEL_HORIZON", "a week", "AEGIS_LABEL_HORIZON: 'a week' is no duration: write 7d"),
         ("AEGIS_LABEL_HORIZON", "nan", "AEGIS_LABEL_HORIZON: 'nan' is no duration"),
         ("AEGIS_TENANT_POLICIES", "{acme", "AEGIS_TENANT_POLICIES is not valid JSON"),
-        ("AEGIS_TENANT_POLICIES", '{"acme": "lax"}', "AEGIS_TENANT_POLICIES[acme]: Input should be 'permissive'"),
+        ("AEGIS_TENANT_POLICIES", '{"acme": "lax"}', "AEGIS_TENANT_POLICIES[acme]: there is no policy 'lax'"),
+        ("AEGIS_POLICY", "lax", "AEGIS_POLICY: there is no policy 'lax': use one of permissive, defensive"),
+        ("AEGIS_POLICIES", '{"own": {"like": "lax"}}', "AEGIS_POLICIES[own]: `like` names no policy: use one of"),
+        ("AEGIS_POLICIES", '{"own": {"asks": 0.1}}', "AEGIS_POLICIES[own]: asks is no field: use ask, ask_unsure,"),
+        ("AEGIS_POLICIES", '{"own": {"ask": 0}}', "AEGIS_POLICIES[own]: policy 'own': ask must be 0.01 <= ask (0)"),
+        ("AEGIS_POLICIES", '{"own": {"costs": ["dear"]}}', "AEGIS_POLICIES[own]: could not convert"),
         ("AEGIS_HEARTBEAT", "6s", "AEGIS_HEARTBEAT (6 s) is over half of AEGIS_SESSION_TIMEOUT (10 s)"),
         ("AEGIS_EXPERTS", " , ", "AEGIS_EXPERTS: "),
         ("AEGIS_CONVERSATIONS", "false", "AEGIS_CONVERSATIONS: Input should be 'on' or 'off'"),

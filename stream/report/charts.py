@@ -48,6 +48,28 @@ class Axis:
         return [number * step for number in range(first, last + 1)]
 
 
+@dataclass(frozen=True, slots=True)
+class LogAxis(Axis):
+    """The same, of the logarithm of 1 + |value| with the value's sign: `low` and `high` are such logarithms."""
+
+    def at(self, value: float) -> float:
+        """The position of a value, as of any axis."""
+        return Axis.at(self, signed_log(value))
+
+    def ticks(self) -> list[float]:
+        """0 and powers of ten of either sign, every second or third power where there are many."""
+        powers = math.ceil(max(abs(self.low), abs(self.high)) + 1e-9)
+        step = max(1, math.ceil(powers / 4))
+        rising = [10.0**power for power in range(step - 1 if step > 1 else 0, powers, step)]
+        every = [*(-value for value in reversed(rising)), 0.0, *rising]
+        return [value for value in every if self.low <= signed_log(value) <= self.high]
+
+
+def signed_log(value: float) -> float:
+    """log10(1 + |value|) with the sign of the value: a logarithm that knows 0 and what is below it."""
+    return math.copysign(math.log10(1.0 + abs(value)), value)
+
+
 def nice_step(rough: float) -> float:
     """The smallest of 1, 2, 2.5, 5 times a power of ten that is not below `rough` (> 0)."""
     power = 10.0 ** math.floor(math.log10(rough))
@@ -62,15 +84,26 @@ def tick_text(value: float) -> str:
 
 
 def line_chart(
-    chart_id: str, title: str, description: str, lines: Iterable[Line], x_label: str, y_range: Point | None = None
+    chart_id: str,
+    title: str,
+    description: str,
+    lines: Iterable[Line],
+    x_label: str,
+    y_range: Point | None = None,
+    y_log: bool = False,
 ) -> str:
-    """Lines over a common x. The y axis fits the data and contains 0 unless `y_range` is given."""
+    """Lines over a common x. The y axis fits the data and contains 0 unless `y_range` is given; with `y_log` it is a
+    `LogAxis`, for lines of very different sizes."""
     drawn = [(line, thinned(finite(line.points))) for line in lines]
     every = [point for _, points in drawn for point in points]
     if not every:
         return empty(chart_id, title, description)
     x = Axis(*spread(min(p[0] for p in every), max(p[0] for p in every)), LEFT, RIGHT)
-    y = Axis(*(y_range or spread(min(0.0, *(p[1] for p in every)), max(0.0, *(p[1] for p in every)))), BOTTOM, TOP)
+    low, high = min(0.0, *(p[1] for p in every)), max(0.0, *(p[1] for p in every))
+    if y_log:
+        y: Axis = LogAxis(*spread(signed_log(low), signed_log(high)), BOTTOM, TOP)
+    else:
+        y = Axis(*(y_range or spread(low, high)), BOTTOM, TOP)
     body = [_grid(x, y, x_label)]
     for line, points in drawn:
         body += _line(line, [(x.at(a), y.at(b)) for a, b in points])

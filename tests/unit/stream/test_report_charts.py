@@ -3,16 +3,18 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from stream.demo.charts import (
+from stream.report.charts import (
     HEIGHT,
     WIDTH,
     Axis,
     Line,
+    LogAxis,
     histogram,
     line_chart,
     nice_step,
     reliability_bins,
     reliability_chart,
+    signed_log,
     stacked_bars,
     thinned,
     tick_text,
@@ -137,3 +139,25 @@ def test_an_axis_has_three_to_six_ticks_inside_it() -> None:
 @pytest.mark.parametrize(("value", "text"), [(0.0, "0"), (0.30000000000000004, "0.3"), (1500.0, "1.5k"), (-5.0, "-5")])
 def test_ticks_read_short(value: float, text: str) -> None:
     assert tick_text(value) == text
+
+
+def test_a_logarithmic_axis_has_zero_powers_of_ten_of_both_signs_and_keeps_the_order() -> None:
+    axis = LogAxis(signed_log(-45.0), signed_log(6800.0), 206, 14)
+    ticks = axis.ticks()
+    assert 0.0 in ticks
+    assert min(ticks) < 0 < max(ticks)
+    assert 3 <= len(ticks) <= 7
+    assert all(abs(value) in (0.0, 1.0, 10.0, 100.0, 1000.0) for value in ticks)
+    places = [axis.at(value) for value in (-45.0, -1.0, 0.0, 0.5, 10.0, 6800.0)]
+    assert places == sorted(places, reverse=True)
+    assert (places[0], places[-1]) == (206, 14)
+
+
+def test_lines_of_very_different_sizes_stay_apart_on_a_logarithmic_axis() -> None:
+    lines = [Line("small", "s0", [(0, 0), (1, 3.0)]), Line("bound", "bound", [(0, 0), (1, 5000.0)])]
+    low, high = (
+        ET.fromstring(line_chart("c", "t", "d", lines, "x", y_log=y_log)).findall(f"{SVG}circle")
+        for y_log in (False, True)
+    )
+    assert float(low[0].attrib["cy"]) > 205
+    assert float(high[0].attrib["cy"]) < 185
