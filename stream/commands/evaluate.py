@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
@@ -115,17 +116,11 @@ def evaluate(
     device: str | None,
     policy: str | None,
     asked: tuple[float, ...],
-    limit: int | None,
-    shuffle: int | None,
-    after: int,
-    delay: int,
-    label_rate: float,
-    resamples: int,
-    seed: int,
     skip_bad: bool,
     json_file: Path | None,
     out: Path | None,
     as_markdown: bool,
+    **how: Any,
 ) -> None:
     """Measure every expert, their plain mean, and the ensemble on the labelled turns of DATA.
 
@@ -143,19 +138,9 @@ def evaluate(
     settings = Settings.load(**{name: value for name, value in chosen.items() if value is not None})
     reading = settings.defined_policies()[settings.policy]
     thresholds, main = thresholds_of(reading, asked)
-    options = Options(
-        policy=settings.policy,
-        thresholds=thresholds,
-        main_threshold=main,
-        after=after,
-        delay=delay,
-        label_rate=label_rate,
-        seed=seed,
-        resamples=resamples,
-        shuffle=shuffle,
-        limit=limit,
-    )
-    courses, failures = _evaluated(labelled(data, limit, seed, skip_bad), settings, reading, options)
+    options = Options(policy=settings.policy, thresholds=thresholds, main_threshold=main, **how)
+    sets = labelled(data, options.limit, options.seed, skip_bad)
+    courses, failures = _evaluated(sets, settings, reading, options)
     found = report(courses, options, failures)
     show(found, as_markdown)
     for name, count in found.failures.items():
