@@ -3,42 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_args
 
 import click
 
 from experts.guard_policy import Policy
-from experts.train.command import one_line_errors
+from experts.train.command import data_option, one_line_errors, reading_option, work_option
 
 
 @click.command(name="guard", short_help="Teach a guard LLM with LoRA.")
 @click.argument("base", type=click.Path(path_type=Path))
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="Labelled turns: a .jsonl or .jsonl.gz in our form or that of AEGIS 1.0 (labels_0, labels_1, …), or a folder.",
-)
+@data_option
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The folder of adapters to write.")
-@click.option(
-    "--reading",
-    type=click.Choice(get_args(Policy)),
-    default="permissive",
-    show_default=True,
-    help="Is needs caution safe (permissive) or not.",
-)
+@reading_option
 @click.option("--policy", type=click.Path(path_type=Path), help="A file with a list of categories instead of ours.")
 @click.option("--epochs", type=click.IntRange(1), default=1, show_default=True, help="How often all turns are read.")
 @click.option("--seed", type=int, default=20, show_default=True, help="Of the adapters and of the order of turns.")
 @click.option("--rank", type=click.IntRange(1), default=16, show_default=True, help="Of the adapters.")
 @click.option("--max-tokens", type=click.IntRange(16), default=512, show_default=True, help="Of a conversation.")
-@click.option(
-    "--work",
-    type=click.Path(path_type=Path),
-    default=Path(".aegis/train"),
-    show_default=True,
-    help="Folder for the checkpoint, from which an interrupted run goes on.",
-)
+@work_option
 @one_line_errors("torch", "transformers", "peft", "onnx")
 def guard(
     base: Path,

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_args
 
 import click
 
 from experts.guard_policy import Policy
-from experts.train.command import one_line_errors
+from experts.train.command import data_option, one_line_errors, reading_option, work_option
 
 
 @click.command(name="encoder", short_help="Fine-tune an encoder on your own labelled turns.")
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="Labelled turns: a .jsonl or .jsonl.gz in our form or that of AEGIS 1.0 (labels_0, labels_1, …), or a folder.",
-)
+@data_option
 @click.option("--name", required=True, help="The expert's name.")
 @click.option(
     "--experts-dir",
@@ -27,13 +21,7 @@ from experts.train.command import one_line_errors
     help="The folder of your experts; else AEGIS_EXPERTS_DIR.",
 )
 @click.option("--base", default="minilm", show_default=True, help="`minilm`, or the folder of a Hugging Face encoder.")
-@click.option(
-    "--reading",
-    type=click.Choice(get_args(Policy)),
-    default="permissive",
-    show_default=True,
-    help="Is needs caution safe (permissive) or not.",
-)
+@reading_option
 @click.option("--epochs", type=click.IntRange(1), default=2, show_default=True, help="How often all turns are read.")
 @click.option("--seed", type=int, default=20, show_default=True, help="Of the head and of the order of turns.")
 @click.option("--learning-rate", type=float, default=8e-5, show_default=True, help="Of the encoder, at its highest.")
@@ -41,13 +29,7 @@ from experts.train.command import one_line_errors
 @click.option("--frozen", type=int, default=0, show_default=True, help="How many of the lowest are not trained.")
 @click.option("--max-tokens", type=click.IntRange(16), default=128, show_default=True, help="Of a turn.")
 @click.option("--licence", default="proprietary", show_default=True, help="Of the expert, for its card.")
-@click.option(
-    "--work",
-    type=click.Path(path_type=Path),
-    default=Path(".aegis/train"),
-    show_default=True,
-    help="Folder for the checkpoint, from which an interrupted run goes on.",
-)
+@work_option
 @one_line_errors("torch", "transformers", "onnx")
 def encoder(
     data: Path,

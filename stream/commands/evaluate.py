@@ -9,13 +9,13 @@ from typing import Any
 
 import click
 import msgspec
-from rich.console import Console
 
 from ensemble.policy import Policy
 from experts.base import STATUS_NAMES
 from experts.executor import OnFailure, Panel
 from experts.registry import ZOO, load_panel
 from stream.commands.progress import counting
+from stream.commands.tables import print_tables
 from stream.errors import DataError
 from stream.evaluation.data import DataSet, find_sets, read_set
 from stream.evaluation.markdown import markdown
@@ -25,9 +25,6 @@ from stream.evaluation.results import Options, Report
 from stream.evaluation.runner import Course, measure, report, score_sets
 from stream.evaluation.tables import tables
 from stream.settings import Settings
-
-WIDTH = 140
-"""Columns of the tables where there is no terminal: wide enough for eight experts in the summary."""
 
 
 def open_panel(settings: Settings, on_failure: OnFailure) -> Panel:
@@ -58,11 +55,7 @@ def show(found: Report, as_markdown: bool) -> None:
     if as_markdown:
         click.echo(markdown(found), nl=False)
         return
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = WIDTH
-    for table in tables(found):
-        console.print(table)
+    print_tables(tables(found))
 
 
 @click.command(short_help="Measure the experts and the ensemble on labelled turns.")

@@ -14,16 +14,16 @@ from typing import Any
 import click
 import msgspec
 import numpy as np
-from rich.console import Console
 
 from ensemble.policy import Policy
 from experts.base import STATUS_NAMES
 from stream.codecs import Rejected
 from stream.commands import hush
-from stream.commands.evaluate import WIDTH, labelled
+from stream.commands.evaluate import labelled
 from stream.commands.evaluate import open_panel as open_experts
 from stream.commands.files import complain, input_file
 from stream.commands.progress import Advance, counting
+from stream.commands.tables import print_tables
 from stream.errors import DataError
 from stream.evaluation.runner import score_sets
 from stream.evaluation.scoring import together as joined
@@ -32,7 +32,7 @@ from stream.lines import Readable, read_lines
 from stream.policies import Policies
 from stream.replay.page import render
 from stream.replay.results import Tried
-from stream.replay.runner import RULES, Course, results
+from stream.replay.runner import RULES, results
 from stream.replay.runner import replay as run
 from stream.replay.stream import Coming, Stream, from_rows, from_tape
 from stream.replay.tables import tables
@@ -190,15 +190,6 @@ def readings_of(stream: Stream, settings: Settings, policy: str | None, switches
     return [first, *sorted(later, key=lambda reading: reading.since)]
 
 
-def show(courses: Sequence[Course], found: Any) -> None:
-    """Prints the tables on standard output."""
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = WIDTH
-    for table in tables(found):
-        console.print(table)
-
-
 @click.command("replay", short_help="Run yesterday's verdicts and labels through the learner, otherwise.")
 @click.argument("data", nargs=-1, type=str)
 @click.option("--broker", metavar="HOST:PORT", help="Without DATA: read the topics there.  [default: AEGIS_BROKER]")
@@ -277,7 +268,7 @@ def replay(
     with counting("replayed", len(stream.turns) * max(1, len(tried.forecasters))) as advance:
         courses = run(stream, readings, tried, advance)
     found = results(stream, courses, tried, bad)
-    show(courses, found)
+    print_tables(tables(found))
     if json_file is not None:
         json_file.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
     if out is not None:

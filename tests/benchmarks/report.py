@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from statistics import median
+from typing import Protocol, TypeVar
 
 from benchmarks.results import Results, Run
 
@@ -29,7 +30,8 @@ def render(results: Results, titles: dict[str, str]) -> str:
     lines = [
         "# Turns per second of one process",
         "",
-        *_where(results),
+        *where(results),
+        _of_turns(results),
         "",
         HEAD,
         *(_row(results.runs, key, title) for key, title in shown.items()),
@@ -41,22 +43,70 @@ def render(results: Results, titles: dict[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _where(results: Results) -> list[str]:
-    loads, rounds = [run.load for run in results.runs], {run.round for run in results.runs}
+class AnyRun(Protocol):
+    """One contestant in one round of any benchmark."""
+
+    @property
+    def contestant(self) -> str: ...
+    @property
+    def round(self) -> int: ...
+    @property
+    def load(self) -> float: ...
+
+
+SomeRun = TypeVar("SomeRun", bound=AnyRun)
+
+
+class AnyResults(Protocol):
+    """What every benchmark says of itself."""
+
+    @property
+    def at(self) -> str: ...
+    @property
+    def command(self) -> str: ...
+    @property
+    def processor(self) -> str: ...
+    @property
+    def cores(self) -> int: ...
+    @property
+    def versions(self) -> dict[str, str]: ...
+    @property
+    def runs(self) -> Sequence[AnyRun]: ...
+
+
+def where(results: AnyResults) -> list[str]:
+    """Which command ran when, where and beside what, with which versions."""
+    loads = [run.load for run in results.runs]
     versions = ", ".join(f"{name} {version}" for name, version in results.versions.items())
     return [
-        f"`{results.command}` on {results.at}: {results.processor}, {results.cores} cores, shared with the broker",
-        f"and whatever else ran (load average before a run {min(loads):.1f} to {max(loads):.1f}); {versions}.",
-        f"{results.turns:,} turns of {results.turn_bytes:.0f} bytes in {results.partitions} partitions,"
-        f" {len(rounds)} rounds; in a round one contestant after the other, the order turned by one each round.",
+        f"`{results.command}` on {results.at}: {results.processor}, {results.cores} cores, shared with whatever else",
+        f"ran (load average before a run {min(loads):.1f} to {max(loads):.1f}); {versions}.",
     ]
 
 
-def ratios(runs: Sequence[Run], key: str, base: str) -> list[float]:
+def rounds_of(runs: Sequence[AnyRun]) -> list[int]:
+    """The numbers of the rounds."""
+    return sorted({run.round for run in runs})
+
+
+def ratios_of(runs: Sequence[SomeRun], key: str, base: str, rate: Callable[[SomeRun], float]) -> list[float]:
     """The rate of `key` over that of `base`, for every round that has both."""
-    rates = {(run.contestant, run.round): run.turns_per_s for run in runs}
-    rounds = sorted({run.round for run in runs})
-    return [rates[key, r] / rates[base, r] for r in rounds if (key, r) in rates and (base, r) in rates]
+    rates = {(run.contestant, run.round): rate(run) for run in runs}
+    both = [r for r in rounds_of(runs) if (key, r) in rates and (base, r) in rates]
+    return [rates[key, r] / rates[base, r] for r in both]
+
+
+def _of_turns(results: Results) -> str:
+    return (
+        f"{results.turns:,} turns of {results.turn_bytes:.0f} bytes in {results.partitions} partitions, "
+        f"{len(rounds_of(results.runs))} rounds, on a broker of the same machine; in a round one contestant after the "
+        "other, the order turned by one each round."
+    )
+
+
+def ratios(runs: Sequence[Run], key: str, base: str) -> list[float]:
+    """The turns per second of `key` over those of `base`, for every round that has both."""
+    return ratios_of(runs, key, base, lambda run: run.turns_per_s)
 
 
 def _row(runs: Sequence[Run], key: str, title: str) -> str:

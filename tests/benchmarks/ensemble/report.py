@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from benchmarks.ensemble.results import Results, Run
-from benchmarks.report import judged, spread
+from benchmarks.report import judged, ratios_of, rounds_of, spread, where
 
 OURS: Final = "ours"
 RIVER: Final = "river"
@@ -42,7 +42,8 @@ def render(results: Results) -> str:
     lines = [
         "# Updates and forecasts per second of the ensemble",
         "",
-        *_where(results),
+        *where(results),
+        *_of_updates(results),
         "",
         HEAD,
         *(_row(results.runs, key) for key in shown),
@@ -56,9 +57,7 @@ def render(results: Results) -> str:
 
 def ratios(runs: Sequence[Run], key: str, rate: Callable[[Run], float]) -> list[float]:
     """A rate of `key` over that of river, for every round that has both."""
-    rates = {(run.contestant, run.round): rate(run) for run in runs}
-    rounds = sorted({run.round for run in runs})
-    return [rates[key, r] / rates[RIVER, r] for r in rounds if (key, r) in rates and (RIVER, r) in rates]
+    return ratios_of(runs, key, RIVER, rate)
 
 
 def batch_us(results: Results, key: str) -> list[float]:
@@ -66,16 +65,13 @@ def batch_us(results: Results, key: str) -> list[float]:
     return [results.batch / run.forecasts_per_s * 1e6 for run in results.runs if run.contestant == key]
 
 
-def _where(results: Results) -> list[str]:
-    loads, rounds = [run.load for run in results.runs], {run.round for run in results.runs}
-    versions = ", ".join(f"{name} {version}" for name, version in results.versions.items())
+def _of_updates(results: Results) -> list[str]:
+    rounds = len(rounds_of(results.runs))
     sample = min((run.updates for run in results.runs), default=0)
     return [
-        f"`{results.command}` on {results.at}: {results.processor}, {results.cores} cores, shared with whatever else",
-        f"ran (load average before a run {min(loads):.1f} to {max(loads):.1f}); {versions}.",
         f"{results.turns:,} label updates in batches of {results.fold:,} and {results.turns:,} forecasts in batches of "
         f"{results.batch:,}, {results.experts} experts,",
-        f"{len(rounds)} rounds; of river and the rules in numpy a sample of {sample:,}. With one half-life, learning",
+        f"{rounds} rounds; of river and the rules in numpy a sample of {sample:,}. With one half-life, learning",
         f"a label at a time, the weights of the ensemble and of EWA differ by at most {results.apart:.0e}.",
     ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
-from benchmarks.report import judged, spread
+from benchmarks.report import judged, ratios_of, rounds_of, spread, where
 from benchmarks.serving.results import Results, Run
 
 OURS = "panel"
@@ -28,7 +28,8 @@ def render(results: Results, titles: dict[str, str]) -> str:
     lines = [
         "# Texts per second of one model",
         "",
-        *_where(results),
+        *where(results),
+        *_of_texts(results),
         "",
         HEAD,
         *(_row(results.runs, key, title) for key, title in shown.items()),
@@ -42,19 +43,14 @@ def render(results: Results, titles: dict[str, str]) -> str:
 
 
 def ratios(runs: Sequence[Run], key: str, base: str) -> list[float]:
-    """The rate of `key` over that of `base`, for every round that has both."""
-    rates = {(run.contestant, run.round): run.texts_per_s for run in runs}
-    rounds = sorted({run.round for run in runs})
-    return [rates[key, r] / rates[base, r] for r in rounds if (key, r) in rates and (base, r) in rates]
+    """The texts per second of `key` over those of `base`, for every round that has both."""
+    return ratios_of(runs, key, base, lambda run: run.texts_per_s)
 
 
-def _where(results: Results) -> list[str]:
-    loads, rounds = [run.load for run in results.runs], {run.round for run in results.runs}
-    versions = ", ".join(f"{name} {version}" for name, version in results.versions.items())
+def _of_texts(results: Results) -> list[str]:
+    rounds = len(rounds_of(results.runs))
     return [
-        f"`{results.command}` on {results.at}: {results.processor}, {results.cores} cores, shared with whatever else",
-        f"ran (load average before a run {min(loads):.1f} to {max(loads):.1f}); {versions}.",
-        f"{results.texts:,} texts of {results.tokens:.0f} tokens on average, {len(rounds)} rounds; probabilities",
+        f"{results.texts:,} texts of {results.tokens:.0f} tokens on average, {rounds} rounds; probabilities",
         f"of the contestants differ by at most {results.apart:.1e}.",
     ]
 
