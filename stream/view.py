@@ -40,8 +40,9 @@ class MergedView:
         self._topic = TopicNames.of(settings).moments
         self._parts: dict[str, dict[int, tuple[int, Moments]]] = {}
         self._totals: dict[str, Moments] = {}
-        self._forecasters: dict[tuple[str, str], Forecaster] = {}
-        self._thresholds: dict[tuple[str, str], tuple[DecisionThresholds, Policy]] = {}
+        # By context, then by policy: a record of one context must not look through those of all others.
+        self._forecasters: dict[str, dict[str, Forecaster]] = {}
+        self._thresholds: dict[str, dict[str, tuple[DecisionThresholds, Policy]]] = {}
         self._caught_up = asyncio.Event()
         self.baselines: dict[str, tuple[str, Moments | None]] = {}
         self.priors: dict[str, dict[str, float]] = {}
@@ -74,11 +75,11 @@ class MergedView:
         """The weights of a context now, for the experts that vote."""
         if context not in self.priors:
             return self.parents.forecaster(context, policy, voters)
-        key = (context, policy.name)
-        made = self._forecasters.get(key)
+        known = self._forecasters.setdefault(context, {})
+        made = known.get(policy.name)
         if made is None or made.experts != voters:
             prior = aligned(self.priors[context], voters)
-            made = self._forecasters[key] = Forecaster.of(self.learned(context, policy), policy, voters, prior)
+            made = known[policy.name] = Forecaster.of(self.learned(context, policy), policy, voters, prior)
         return made
 
     def thresholds(self, context: str, policy: Policy) -> DecisionThresholds:
@@ -91,11 +92,11 @@ class MergedView:
 
     def _calibrated(self, context: str, policy: Policy) -> tuple[DecisionThresholds, Policy]:
         """Made once for each change of the moments, as forecasters are: it takes half a millisecond."""
-        key = (context, policy.name)
-        if key not in self._thresholds:
+        known = self._thresholds.setdefault(context, {})
+        if policy.name not in known:
             found = calibrate(self.learned(context, policy), policy)
-            self._thresholds[key] = found, found.applied(policy)
-        return self._thresholds[key]
+            known[policy.name] = found, found.applied(policy)
+        return known[policy.name]
 
     def contexts(self) -> list[str]:
         """Those with labels, asked for or not."""
@@ -139,10 +140,8 @@ class MergedView:
 
     def _forget(self, context: str) -> None:
         """What was made of a context's moments is made anew when it is asked for."""
-        made: dict[tuple[str, str], Any]
-        for made in (self._forecasters, self._thresholds):
-            for key in [key for key in made if key[0] == context]:
-                del made[key]
+        self._forecasters.pop(context, None)
+        self._thresholds.pop(context, None)
 
     async def keep_parents(self) -> None:
         """For ever: add to the parents' sums what came, some at a time."""
