@@ -5,6 +5,7 @@ It knows nothing of the worker's run: which worker, how often it was killed, or 
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -23,7 +24,7 @@ from stream import dead_letters, projection, state
 from stream.codecs import Rejected, decode_label, decode_turn, encode
 from stream.labels import MOST_ANNOTATORS
 from stream.records import Label, Turn, Verdict
-from stream.routing import FIRST, TRIED, TRIES
+from stream.routing import FIRST, TRIED, TRIES, candidates
 from stream.settings import Settings
 from stream.topics import TopicNames
 from stream.verdicts import verdict
@@ -155,6 +156,7 @@ def _demand_votes(logs: Logs, demands: Demands) -> None:
     homes: dict[tuple[str, str], list[int]] = defaultdict(list)
     for partition, tenant, turn_id in demands.turns:
         homes[tenant, turn_id].append(partition)
+    counts = sorted({n for r in logs.moments if r.key[:1] == projection.COUNTS for n in json.loads(r.value)})[::-1]
     crowded = {letter.value for letter in logs.dead_letters if _header(letter, dead_letters.REASON) == "too_many_votes"}
     originals = {record.value for record in logs.labels if _is_original(record)}
     for record in logs.labels:
@@ -162,14 +164,17 @@ def _demand_votes(logs: Logs, demands: Demands) -> None:
         if isinstance(label, Rejected):
             demands.letters[_source(record)] = label.reason
         elif (_is_original(record) or record.value not in originals) and record.value not in crowded:
-            _demand_vote(demands, record, label, homes.get((label.tenant, label.turn_id), []))
+            _demand_vote(demands, record, label, homes.get((label.tenant, label.turn_id), []), counts)
 
 
-def _demand_vote(demands: Demands, record: Any, label: Label, homes: list[int]) -> None:
+def _demand_vote(demands: Demands, record: Any, label: Label, homes: list[int], counts: list[int]) -> None:
+    """A turn has several homes if it was sent again after the partitions had grown: the first on the label's way."""
     if not homes:
         demands.strays[label.tenant, label.turn_id, label.annotator].add(record.value)
         return
-    home = record.partition if record.partition in homes else homes[0]
+    named = label.source.partition if label.source else None
+    way = (record.partition, *candidates(label.conversation_id.encode(), counts, named), *homes)
+    home = next(partition for partition in way if partition in homes)
     votes = demands.votes[home, label.tenant, label.turn_id]
     at_ms = min(int(label.labelled_at.timestamp() * 1000), record.timestamp)
     vote = (at_ms, CLASSES.index(label.label))
