@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import random
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,13 +16,14 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.partitioner import murmur2
 
-from stream import growth, projection, state, topics_admin
+from stream import growth, projection, topics_admin
 from stream.errors import TopicsError
 from stream.records import Source
 from stream.settings import Settings
-from stream.topics import TopicNames, contract
-from support.flow import label, made, record_of, turn
-from support.kafka import Record, consume_until, eventually_async
+from stream.topics import TopicNames
+from support.flow import label, made, record_of, total_votes, turn
+from support.kafka import Record, eventually_async, produce
+from support.logs import Logs
 from support.oracle import until_sound
 from support.worker_process import WorkerProcess
 
@@ -126,3 +127,31 @@ async def test_partitions_grow_twice_under_traffic_and_labels_of_every_epoch_fin
     recorded = {record.key for record in logs.moments if record.key.startswith(projection.COUNTS)}
     assert recorded == {b"c4", b"c6", b"c9"}
     assert [e for worker in workers for e in worker.events("partitions_incomplete")] == []
+
+
+async def test_a_worker_that_starts_in_the_middle_of_a_growth_works_on_what_is_whole_and_takes_the_rest_later(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """Nobody ran under the first number of partitions: where its turns are is known by the growth alone."""
+    names, before = TopicNames.of(settings), [f"b{i}" for i in range(20)]
+    await produce(settings.broker, names.turns, [record_of(turn(i)) for i in before])
+    async with topics_admin.connected(settings) as admin:
+        await topics_admin.raise_partitions(admin, names.changelog, 7)
+        await topics_admin.raise_partitions(admin, names.moments, 7)
+    with WorkerProcess(settings, tmp_path / "worker.log") as worker:
+        assert worker.ready().events("worker_ready")[-1]["partitions"] == [0, 1, 2, 3]
+        assert "goes on with a growth" in worker.events("topic_differs")[0]["remedy"]
+        lines: list[str] = []
+        await growth.grow(settings, 7, lines.append)
+        assert lines[-1] == "all 7 partitions have an owner (1 workers)"
+        after = [f"a{i}" for i in range(20)]
+        await produce(settings.broker, names.turns, [record_of(turn(i)) for i in after])
+        await produce(settings.broker, names.labels, [record_of(label(i)) for i in before + after])
+        logs, _ = await until_sound(settings, before + after, also=all_labelled(40), alive=worker.assert_running)
+        assert {record.partition for record in logs.labels} > {4, 5, 6}
+        with pytest.raises(TopicsError, match="every topic has 7 partitions already"):
+            await growth.grow(settings, 7, lines.append)
+
+
+def all_labelled(votes: int) -> Callable[[Logs], bool]:
+    return lambda logs: total_votes(logs.changelog) == votes
