@@ -6,6 +6,7 @@ as the event's value."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +54,9 @@ class BatchConsumer(driver.Consumer):
     before_revocation: Callable[[], Awaitable[None]]
     replaced: Callable[[], None]
     _member = ""
+
+    def _new_consumer_thread(self) -> "ConsumerThread":
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.intakes: dict[TP, Intake] = {}
@@ -235,6 +239,14 @@ class BatchConsumer(driver.Consumer):
             intake.deliver(batch[0].offset, batch[-1].offset, seeks.get(tp, -1))
             conductor: Any = self.app.topics
             await conductor._tp_to_callback[tp](message)
+
+
+class ConsumerThread(driver.AIOKafkaConsumerThread):
+    async def on_thread_stop(self) -> None:
+        """aiokafka cancels a fetch that waits for a broker that is gone, and raises what comes of it; the thread would
+        die of it, and whoever stops it wait for ever."""
+        with suppress(asyncio.CancelledError):
+            await super().on_thread_stop()
 
 
 class Transport(driver.Transport):

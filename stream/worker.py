@@ -250,10 +250,10 @@ async def run_worker(worker: Worker) -> None:
     starting = asyncio.create_task(worker.start())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
-    if not starting.done():
+    if not starting.done() and not worker.ownership.generation:
         worker.app.batches.leave(LEAVE_SECONDS)
         end_undrained("told to end before it had started")
-    starting.result()
+    await starting
     while not stop.is_set() and not worker.app.crashed:
         await asyncio.wait([stopping], timeout=0.2)
     if worker.app.crashed:
