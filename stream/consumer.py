@@ -112,8 +112,8 @@ class BatchConsumer(driver.Consumer):
         for at most `seconds`; without an answer the others take over after the session time-out.
 
         By a connection of its own: the broker answers nothing behind a request to join, which waits for others."""
-        consumer = self._thread._consumer
-        coordinator = consumer._coordinator if consumer is not None else None
+        consumer: Any = self._thread._consumer
+        coordinator: Any = consumer._coordinator if consumer is not None else None
         node, loop = getattr(coordinator, "coordinator_id", None), self._thread.thread_loop
         if self.is_static or node is None or not coordinator.member_id or not loop.is_running():
             return

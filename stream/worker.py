@@ -240,8 +240,7 @@ def create_worker(settings: Settings, panel: Panel, supply: Supply | None = None
 
 async def run_worker(worker: Worker) -> None:
     """Run until SIGTERM or SIGINT; returns when everything is drained and committed. Ends the process when that takes
-    longer than the drain time-out, and when it is told to end before it has started: then nothing has begun. Raises what
-    crashed Faust."""
+    longer than the drain time-out, and when it is told to end before it has started: then nothing has begun."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in SIGNALS:
