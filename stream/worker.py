@@ -274,7 +274,9 @@ def _crashed(worker: Worker) -> StreamError:
     """aiokafka has no name for what the broker answers to a static member whose name another one has by now."""
     reason, name = worker.app.crash_reason, worker.settings.instance_id
     if name is not None and isinstance(reason, KafkaError):
-        return FencedError(f"the group refused this worker ({reason!r}): is another one {name} too (AEGIS_INSTANCE_ID)?")
+        return FencedError(
+            f"the group refused this worker ({reason!r}): is another one {name} too (AEGIS_INSTANCE_ID)?"
+        )
     return PipelineError(f"Faust ended: {reason!r}")
 
 
