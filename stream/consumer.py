@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import ConsumerStoppedError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -43,6 +43,16 @@ class _NeverFalse(set[TP]):
         return True
 
 
+class ConsumerThread(driver.AIOKafkaConsumerThread):
+    """Connects as every client of ours does."""
+
+    def _create_consumer(self, loop: asyncio.AbstractEventLoop) -> AIOKafkaConsumer:
+        consumer = super()._create_consumer(loop)
+        app: Any = self.app
+        app.secure(consumer._client)
+        return consumer
+
+
 class BatchConsumer(driver.Consumer):
     """Delivers the topics in `inputs` in batches. The changelog is assigned too, but never read here: recovery has a
     consumer of its own."""
@@ -53,6 +63,9 @@ class BatchConsumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.intakes: dict[TP, Intake] = {}
         super().__init__(*args, **kwargs)
+
+    def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     def _reset_state(self) -> None:
         super()._reset_state()
@@ -180,8 +193,19 @@ class BatchConsumer(driver.Consumer):
             await conductor._tp_to_callback[tp](message)
 
 
+class FaustProducer(driver.Producer):
+    """Sends nothing: Faust starts one all the same, and it connects as every client of ours does."""
+
+    def _new_producer(self, transactional_id: str | None = None) -> AIOKafkaProducer:
+        producer = super()._new_producer(transactional_id)
+        app: Any = self.app
+        app.secure(producer.client)
+        return producer
+
+
 class Transport(driver.Transport):
     Consumer = BatchConsumer
+    Producer = FaustProducer
 
 
 class ResumeOnce(FlowControlEvent):

@@ -26,10 +26,10 @@ async def existing(settings: Settings, topic: str) -> AsyncGenerator[list[Any], 
     """
     tps = await _partitions(settings, topic)
     try:
-        async with reader(settings.broker, settings.app_id) as consumer:
+        async with reader(settings) as consumer:
             starts, ends = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
         spans = {tp.partition: (starts[tp], ends[tp]) for tp in tps}
-        found = read_until(settings.broker, settings.app_id, topic, spans, settings.write_timeout)
+        found = read_until(settings, topic, spans, settings.write_timeout)
         async with aclosing(cast(Found, found)) as reading:
             async for _, records in reading:
                 yield records
@@ -45,7 +45,7 @@ async def follow(settings: Settings, topic: str, from_beginning: bool) -> AsyncG
     """
     tps = await _partitions(settings, topic)
     try:
-        async with reader(settings.broker, settings.app_id) as consumer:
+        async with reader(settings) as consumer:
             consumer.assign(tps)
             await (consumer.seek_to_beginning if from_beginning else consumer.seek_to_end)(*tps)
             yield []  # the positions are set: whatever comes from now on is read

@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import for_code
 
+from stream import connection
 from stream.errors import TopicsError
 from stream.settings import Settings
 from stream.topics import TopicNames
@@ -29,9 +30,7 @@ async def seek(settings: Settings, to: Place, every: bool = False) -> list[str]:
         await _refuse_members(admin, settings)
         tps = await _inputs(admin, settings)
         committed = {tp: at.offset for tp, at in (await admin.list_consumer_group_offsets(settings.app_id)).items()}
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=settings.broker, group_id=settings.app_id, enable_auto_commit=False
-        )
+        consumer = connection.consumer(settings, group_id=settings.app_id)
         try:
             await consumer.start()
             ends = await consumer.end_offsets(tps)

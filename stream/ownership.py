@@ -138,7 +138,7 @@ class Ownership:
         loop, records = asyncio.get_running_loop(), 0
         told, settings = loop.time(), self._settings
         async for number, batch in read_until(
-            settings.broker, settings.app_id, self._names.changelog, spans, settings.write_timeout
+            settings, self._names.changelog, spans, settings.write_timeout
         ):
             if self.claimed != generation:
                 break

@@ -14,14 +14,16 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.client import ConnectionGroup, CoordinationType
 from aiokafka.errors import ConcurrentTransactions, KafkaError, for_code
 from aiokafka.producer.transaction_manager import TransactionManager
 from aiokafka.protocol.transaction import InitProducerIdRequest
 from msgspec import Struct
 
+from stream import connection
 from stream.errors import FencedError, WriteError
+from stream.settings import Settings
 
 MAX_BATCH_BYTES = 900_000
 """Of one record batch, uncompressed. The broker's default limit is 1,048,588 bytes with headers; a lone record above
@@ -85,24 +87,21 @@ class Producer:
     """Appends record batches in order, and tells when the broker has them.
 
     Arguments:
-        bootstrap: brokers, `host:port` separated by commas.
-        deadline: seconds within which a batch must be acknowledged; aiokafka retries an idempotent write for ever.
-        client_id: the application's id.
+        settings: where the brokers are and how to connect. Within their `write_timeout` a batch must be acknowledged;
+            aiokafka retries an idempotent write for ever.
     """
 
-    def __init__(self, bootstrap: str, deadline: float, client_id: str) -> None:
-        self._bootstrap = bootstrap
-        self._deadline = deadline
-        self._client_id = client_id
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._deadline = settings.write_timeout
+        self._client_id = settings.app_id
         self._unacknowledged: dict[asyncio.Future[Any], float] = {}
 
     async def start(self, topics: Iterable[str]) -> None:
         """Connect and learn the partitions of every topic that will be written."""
-        self._aio = AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap,
-            client_id=self._client_id,
+        self._aio = connection.producer(
+            self._settings,
             enable_idempotence=True,
-            acks="all",
             max_batch_size=MAX_BATCH_BYTES,
             max_request_size=64 << 20,
         )

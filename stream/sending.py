@@ -6,10 +6,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Self
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from stream import topics_admin
+from stream import connection, topics_admin
 from stream.errors import TopicsError, WriteError
 from stream.lines import MAX_LINE_BYTES
 from stream.settings import Settings
@@ -41,10 +40,8 @@ class Sender:
         """Connects. Raises BrokerError, one line, when no broker answers, TopicsError when the topic is not there."""
         if not await topics_admin.partitions(self._settings, [self._topic]):
             raise TopicsError(f"topic {self._topic} does not exist: run `aegis topics create`")
-        self._kafka = AIOKafkaProducer(
-            bootstrap_servers=self._settings.broker,
-            client_id=self._settings.app_id,
-            acks="all",
+        self._kafka = connection.producer(
+            self._settings,
             request_timeout_ms=int(self._settings.write_timeout * 1000),
             max_request_size=2 * MAX_LINE_BYTES,  # the broker knows what its topic takes, and says so
         )

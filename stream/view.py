@@ -35,8 +35,7 @@ class MergedView:
     """The newest moments of each context and partition, their totals, and the forecasters made of them."""
 
     def __init__(self, settings: Settings) -> None:
-        self._broker = settings.broker
-        self._client_id = settings.app_id
+        self._settings = settings
         self._topic = TopicNames.of(settings).moments
         self._parts: dict[str, dict[int, tuple[int, Moments]]] = {}
         self._totals: dict[str, Moments] = {}
@@ -150,7 +149,7 @@ class MergedView:
 
     async def run(self) -> None:
         """For ever: read `moments.v1` from its beginning."""
-        async with reader(self._broker, self._client_id) as consumer:
+        async with reader(self._settings) as consumer:
             behind = await self._assign(consumer)
             loop = asyncio.get_running_loop()
             looked = loop.time()

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 import structlog
 
 from experts.executor import Panel
+from stream.connection import secure
 from stream.dead_letters import DeadLetters
 from stream.early import retry_early
 from stream.errors import PassingError, PipelineError, StreamError, TopicsError
@@ -75,7 +76,7 @@ class Worker:
         self.names = TopicNames.of(settings)
         self.metrics = Metrics()
         self.fatal = fatal
-        self.producer = Producer(settings.broker, settings.write_timeout, settings.app_id)
+        self.producer = Producer(settings)
         self.policies = Policies(settings)
         self.view = MergedView(settings)
         self.roster = Roster(panel)
@@ -102,6 +103,7 @@ class Worker:
     def _create_app(self) -> AegisApp:
         app = AegisApp(**_faust_settings(self.settings))
         app.ownership, app.fatal, app.drain = self.ownership, self.fatal, self.drain
+        app.secure = partial(secure, settings=self.settings)
         app.inputs = frozenset((self.names.turns, self.names.labels))
         app.Table("state", key_type=bytes, value_type=bytes, partitions=self.settings.partitions)
         for name, topic, pipeline in (
