@@ -86,8 +86,9 @@ def start(
     """Starts the broker of this folder on 127.0.0.1:`port` and returns when it serves requests.
 
     `wait` is in seconds; `more` is properties besides those of PROPERTIES, or instead of them, with the same names in
-    braces; `formatting` is options for Kafka's tool that formats a new folder. Raises BrokerError, one line each: it runs already, the port is taken, Java, Maven or the
-    jars are missing, or it did not come up in time (then nothing is left running).
+    braces; `formatting` is options for Kafka's tool that formats a new folder. Raises BrokerError, one line each: it
+    runs already, the port is taken, Java, Maven or the jars are missing, or it did not come up in time (then nothing is
+    left running).
     """
     directory = directory.resolve()
     directory.mkdir(parents=True, exist_ok=True)

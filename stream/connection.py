@@ -186,7 +186,8 @@ def _load(load: Callable[[Path], None], file: Path, setting: str) -> None:
     except OSError as error:
         if error.strerror is None:  # our own line
             raise
-        raise OSError(f"{PREFIX}{setting}: {file} cannot be read ({error.strerror}): mend it, or name another") from error
+        remedy = "mend it, or name another"
+        raise OSError(f"{PREFIX}{setting}: {file} cannot be read ({error.strerror}): {remedy}") from error
 
 
 def _readable(file: Path) -> None:

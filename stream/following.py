@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 from stream import topics_admin
 from stream.errors import BrokerError, TopicsError
 from stream.reading import read_until, reader
+from stream.refusals import unseen
 from stream.settings import Settings
 
 POLL_MS = 500
@@ -61,7 +62,8 @@ async def _partitions(settings: Settings, topic: str) -> list[TopicPartition]:
     # Asked of the admin client: a consumer that names a topic would make it on a broker that makes topics by itself.
     found = await topics_admin.partitions(settings, [topic])
     if topic not in found:
-        raise TopicsError(f"topic {topic} does not exist: run `aegis topics create`, or name one that is there")
+        remedy = "run `aegis topics create`, or name one that is there"
+        raise TopicsError(f"topic {topic} does not exist{unseen(settings)}: {remedy}")
     return [TopicPartition(topic, number) for number in range(found[topic])]
 
 

@@ -17,6 +17,7 @@ from stream.errors import OffsetsMissingError, StreamError, WriteError
 from stream.partitions import Fatal, Partition, apply_changelog
 from stream.producer import Outgoing, Producer
 from stream.reading import read_until
+from stream.refusals import allowed
 from stream.settings import Settings
 from stream.stores import EMPTY, PartitionStore
 from stream.topics import TopicNames
@@ -96,7 +97,7 @@ class Ownership:
             self._fatal(error)
             raise
         except KafkaError as error:
-            failure = WriteError(f"the partitions could not be claimed ({error!r})")
+            failure = WriteError(f"the partitions could not be claimed ({error!r}){allowed(error)}")
             self._fatal(failure)
             raise failure from error
         self.claimed = generation

@@ -116,24 +116,24 @@ class Producer:
     async def fence(self, topic: str, partition: int) -> None:
         """Become the only writer of a partition. Nothing of ours may be unacknowledged in it. Raises WriteError when
         the broker gives no epoch in time."""
-        transactional_id = f"{self._client_id}-{topic}-{partition}"
+        fence = transactional_id(self._client_id, topic, partition)
         try:
             async with asyncio.timeout(self._deadline):
-                producer_id, epoch = await self._new_epoch(transactional_id)
+                producer_id, epoch = await self._new_epoch(fence)
         except TimeoutError as error:
             raise WriteError(
-                f"no epoch for {transactional_id} within {self._deadline} s: is its transaction coordinator up?"
+                f"no epoch for {fence} within {self._deadline} s: is its transaction coordinator up?"
             ) from error
         self._manager.renew(TopicPartition(topic, partition), producer_id, epoch)
 
-    async def _new_epoch(self, transactional_id: str) -> tuple[int, int]:
+    async def _new_epoch(self, fence: str) -> tuple[int, int]:
         client = self._aio.client
         while True:
             try:
-                node = await client.coordinator_lookup(CoordinationType.TRANSACTION, transactional_id)
+                node = await client.coordinator_lookup(CoordinationType.TRANSACTION, fence)
                 if await client.ready(node, group=ConnectionGroup.COORDINATION):
                     request = InitProducerIdRequest(
-                        transactional_id=transactional_id, transaction_timeout_ms=_UNBEGUN_TRANSACTION_MS
+                        transactional_id=fence, transaction_timeout_ms=_UNBEGUN_TRANSACTION_MS
                     )
                     response = await client.send(node, request, group=ConnectionGroup.COORDINATION)
                     if not response.error_code:
@@ -194,6 +194,11 @@ class Producer:
     def partitions(self, topic: str) -> int:
         """How many partitions the topic has, as last heard."""
         return len(self._aio.client.cluster.partitions_for_topic(topic) or ())
+
+
+def transactional_id(app_id: str, topic: str, partition: int) -> str:
+    """The name under which the broker counts the owners of a partition."""
+    return f"{app_id}-{topic}-{partition}"
 
 
 async def _one(future: "asyncio.Future[Any]", count: int) -> list[Written]:

@@ -45,6 +45,12 @@ def allowed(error: BaseException) -> str:
     return f": {GRANT}" if isinstance(error, NOT_ALLOWED) else ""
 
 
+def unseen(settings: Settings) -> str:
+    """What to put behind "does not exist": a broker shows nobody what he has no right to."""
+    known = settings.security_protocol != "plaintext"
+    return ", or this user may not see it (`aegis topics acls` prints what to grant)" if known else ""
+
+
 async def why_not(settings: Settings, patience: float) -> str | None:
     """Why no broker lets this client in: the first reason that one of them gives; None when they do not answer at all,
     or let it in now. `patience` is in seconds."""
@@ -77,8 +83,8 @@ def _reason(settings: Settings, error: BaseException) -> str | None:
             case ssl.SSLError():
                 return _of_tls(settings, cause)
             case SaslAuthenticationFailed():
-                refused, remedy = ("token", TOKEN) if settings.sasl_mechanism == OAUTH else ("password or user", PASSWORD)
-                return f"refused the {refused}: {remedy}"
+                token = settings.sasl_mechanism == OAUTH
+                return f"refused the token: {TOKEN}" if token else f"refused the password or user: {PASSWORD}"
             case UnsupportedSaslMechanismError():
                 return f"takes no {settings.sasl_mechanism}: set AEGIS_SASL_MECHANISM to what it takes there"
             case IllegalSaslStateError():

@@ -47,7 +47,9 @@ def _of_sasl(settings: Settings, given: set[str]) -> str | None:
         return _of_oauth(settings, given)
     if extra := sorted(given & {"sasl_token_file", "sasl_token_url", "sasl_scope"}):
         return f"@{extra[0].upper()} needs @SASL_MECHANISM=OAUTHBEARER (it is {settings.sasl_mechanism})"
-    return _lacking_credentials(given, f"@SASL_MECHANISM={settings.sasl_mechanism}") if settings.sasl_mechanism else None
+    if settings.sasl_mechanism is None:
+        return None
+    return _lacking_credentials(given, f"@SASL_MECHANISM={settings.sasl_mechanism}")
 
 
 def _of_oauth(settings: Settings, given: set[str]) -> str | None:

@@ -93,8 +93,8 @@ class Settings(BaseSettings):
     heartbeat: Seconds = Field(default=3.0, gt=0.0)
     """Seconds between heartbeats: a third of the session time-out, so that two may be lost."""
 
-    # Kafka: how a client shows who it is, and knows the broker. There is no switch for checking the broker's certificate
-    # and host name: where they cannot be checked, `ssl` protects from nobody.
+    # Kafka: how a client shows who it is, and knows the broker. No switch turns the check of the broker's certificate
+    # and host name off: unchecked, `ssl` protects from nobody who can answer in the broker's place.
     security_protocol: Annotated[Protocol, BeforeValidator(_lower)] = "plaintext"
     """`ssl` encrypts and checks the broker's certificate; `sasl_ssl` also says who the client is, `sasl_plaintext` says
     it in the clear. `plaintext`, the default, is what the embedded broker speaks."""

@@ -6,17 +6,19 @@ quotes neither a token nor a secret nor what the other side answered."""
 from __future__ import annotations
 
 import asyncio
+import base64
 import time
 from collections.abc import Callable
 from pathlib import Path
 from ssl import SSLContext
+from urllib.parse import quote_plus
 
 import aiohttp
 import msgspec
 from aiokafka.abc import AbstractTokenProvider
 
 MAX_SECRET_BYTES = 65_536
-"""Of a file with a password or a token; a token with many claims takes 4 KB, and no device or log is read to its end."""
+"""Of a file with a password or a token: one with many claims takes 4 KB, and no device or log is read to its end."""
 TOKEN_SECONDS = 10.0
 """For the token URL to answer: a connection waits for it, and the broker for the connection."""
 KEPT_SHARE = 0.8
@@ -92,11 +94,11 @@ class GrantedToken(AbstractTokenProvider):  # type: ignore[misc]  # as above
         return self._token
 
     async def _ask(self, secret: str) -> Granted:
-        login = aiohttp.BasicAuth(self._client, secret)
+        login = base64.b64encode(f"{quote_plus(self._client)}:{quote_plus(secret)}".encode()).decode()
         limit = aiohttp.ClientTimeout(total=TOKEN_SECONDS)
         try:
             async with (
-                aiohttp.ClientSession(auth=login, timeout=limit) as session,
+                aiohttp.ClientSession(headers={"Authorization": f"Basic {login}"}, timeout=limit) as session,
                 session.post(self._url, data=self._form, ssl=self._tls, allow_redirects=False) as answer,
             ):
                 status, body = answer.status, await answer.content.read(MAX_SECRET_BYTES)

@@ -9,7 +9,13 @@ from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaError,
+    TopicAlreadyExistsError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
 
 from stream import connection
 from stream.errors import BrokerError, TopicsError
@@ -184,4 +190,6 @@ async def _await_ready(admin: AIOKafkaAdminClient, spec: TopicSpec) -> None:
 def _refuse(errors: Iterable[tuple[str, int, str | None]]) -> None:
     for name, code, message in errors:
         if code:
-            raise TopicsError(f"the broker refused a change of topic {name}: {message or for_code(code).message}")
+            error = for_code(code)
+            said = message or error.message
+            raise TopicsError(f"the broker refused a change of topic {name} ({said}){allowed(error())}")

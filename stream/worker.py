@@ -34,6 +34,8 @@ from stream.pipeline import Pipeline
 from stream.policies import Policies
 from stream.producer import Producer
 from stream.projection import Projection
+from stream.refusals import allowed
+from stream.rights import refuse_lacking
 from stream.roster import Roster
 from stream.score import Scorer
 from stream.settings import Settings
@@ -224,7 +226,8 @@ async def run_worker(worker: Worker) -> None:
     while not stop.is_set() and not worker.app.crashed:
         await asyncio.wait([stopping], timeout=0.2)
     if worker.app.crashed:
-        end_process(PipelineError(f"Faust ended: {worker.app.crash_reason!r}"))
+        reason = worker.app.crash_reason
+        end_process(PipelineError(f"Faust ended: {reason!r}{allowed(reason) if reason else ''}"))
     log.info("worker_stopping")
     await worker.stop()
     starting.cancel()
@@ -245,6 +248,7 @@ async def _refuse_mismatches(settings: Settings) -> None:
     level = library.level
     library.setLevel(logging.CRITICAL)  # an unreachable broker is one line, ours
     try:
+        await refuse_lacking(settings)
         mismatches = [mismatch for mismatch in await check(settings) if mismatch.refused]
     finally:
         library.setLevel(level)

@@ -28,8 +28,8 @@ class Authority:
         folder.mkdir()
         made = cls(folder)
         made._key("ca")
-        subject, usage = f"/CN={folder.name}", "basicConstraints=critical,CA:TRUE"
-        _openssl("req", "-x509", "-new", "-key", made.key("ca"), "-subj", subject, "-days", "2", "-addext", usage, "-out", made.ca)
+        usage = ("-subj", f"/CN={folder.name}", "-days", "2", "-addext", "basicConstraints=critical,CA:TRUE")
+        _openssl("req", "-x509", "-new", "-key", made.key("ca"), *usage, "-out", made.ca)
         return made
 
     @property

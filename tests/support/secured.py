@@ -20,8 +20,10 @@ HOST = "localhost"
 PASSWORDS = {"worker": "a-secret-of-the-worker", "producer": "a-secret-of-the-producer"}
 
 PROPERTIES = """
-listeners=PLAINTEXT://{{host}}:{{port}},CONTROLLER://{{host}}:{{controller}},SASL://{{host}}:{sasl},CLEAR://{{host}}:{clear},MUTUAL://{{host}}:{mutual}
-advertised.listeners=PLAINTEXT://{{host}}:{{port}},SASL://{name}:{sasl},CLEAR://{name}:{clear},MUTUAL://{name}:{mutual}
+listeners=PLAINTEXT://{{host}}:{{port}},CONTROLLER://{{host}}:{{controller}},\\
+  SASL://{{host}}:{sasl},CLEAR://{{host}}:{clear},MUTUAL://{{host}}:{mutual}
+advertised.listeners=PLAINTEXT://{{host}}:{{port}},\\
+  SASL://{name}:{sasl},CLEAR://{name}:{clear},MUTUAL://{name}:{mutual}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_SSL,CLEAR:SASL_PLAINTEXT,MUTUAL:SSL
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 allow.everyone.if.no.acl.found=false
@@ -34,16 +36,16 @@ listener.name.mutual.ssl.client.auth=required
 listener.name.mutual.ssl.principal.mapping.rules=RULE:^CN=([^,]+).*$/$1/,DEFAULT
 listener.name.sasl.sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512,PLAIN,OAUTHBEARER
 listener.name.clear.sasl.enabled.mechanisms=SCRAM-SHA-512
-listener.name.sasl.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
-listener.name.sasl.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
-listener.name.clear.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
-listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required {plain};
-listener.name.sasl.oauthbearer.sasl.jaas.config=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required;
-listener.name.sasl.oauthbearer.sasl.server.callback.handler.class=org.apache.kafka.common.security.oauthbearer.OAuthBearerValidatorCallbackHandler
-listener.name.sasl.oauthbearer.sasl.oauthbearer.jwks.endpoint.url={keys}
-listener.name.sasl.oauthbearer.sasl.oauthbearer.expected.audience=kafka
-listener.name.sasl.oauthbearer.sasl.oauthbearer.expected.issuer=tests
-listener.name.sasl.oauthbearer.connections.max.reauth.ms=3600000
+listener.name.sasl.scram-sha-256.sasl.jaas.config={library}.scram.ScramLoginModule required;
+listener.name.sasl.scram-sha-512.sasl.jaas.config={library}.scram.ScramLoginModule required;
+listener.name.clear.scram-sha-512.sasl.jaas.config={library}.scram.ScramLoginModule required;
+listener.name.sasl.plain.sasl.jaas.config={library}.plain.PlainLoginModule required {plain};
+{oauth}.sasl.jaas.config={library}.oauthbearer.OAuthBearerLoginModule required;
+{oauth}.sasl.server.callback.handler.class={library}.oauthbearer.OAuthBearerValidatorCallbackHandler
+{oauth}.sasl.oauthbearer.jwks.endpoint.url={keys}
+{oauth}.sasl.oauthbearer.expected.audience=kafka
+{oauth}.sasl.oauthbearer.expected.issuer=tests
+{oauth}.connections.max.reauth.ms=3600000
 """
 
 
@@ -96,6 +98,7 @@ def secured(folder: Path) -> Iterator[Secured]:
     keys = issuer.keys.as_uri()
     more = PROPERTIES.format(
         sasl=sasl, clear=clear, mutual=mutual, name=HOST, plain=users, keys=keys,
+        library="org.apache.kafka.common.security", oauth="listener.name.sasl.oauthbearer",
         keystore=authority.both("broker"), truststore=authority.ca,
     )  # fmt: skip
     mechanisms = ("SCRAM-SHA-256", "SCRAM-SHA-512")
