@@ -120,7 +120,7 @@ class Pipeline:
             self._fatal(WriteError(f"{refused}{allowed(error)}"))
             raise
         except Exception as error:
-            self._fatal(PipelineError(f"the {self.name} pipeline failed: {type(error).__name__} at {_where(error)}"))
+            self._fatal(PipelineError(f"the {self.name} pipeline failed: {type(error).__name__} at {where(error)}"))
             raise
 
     async def _beginning(self) -> None:
@@ -189,7 +189,7 @@ def _split(part: Slice, limit: int) -> tuple[Slice, Slice | None]:
     return head, Slice(part.partition, part.generation, part.intake, part.records[limit:])
 
 
-def _where(error: BaseException) -> str:
+def where(error: BaseException) -> str:
     """File and line of the raise: an exception's own text may quote a message, and no text goes into a log."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:

@@ -54,7 +54,11 @@ def unseen(settings: Settings) -> str:
 async def why_not(settings: Settings, patience: float) -> str | None:
     """Why no broker lets this client in: the first reason that one of them gives; None when they do not answer at all,
     or let it in now. `patience` is in seconds."""
-    for host, port, _ in collect_hosts(settings.broker):
+    try:
+        hosts = collect_hosts(settings.broker)
+    except ValueError:  # of a port that is no number
+        return None
+    for host, port, _ in hosts:
         try:
             async with asyncio.timeout(patience):
                 await _knock(settings, host, port)

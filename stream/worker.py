@@ -15,12 +15,14 @@ from functools import partial
 from typing import Any, NoReturn
 
 import structlog
+from aiokafka.errors import KafkaError
 
+from ensemble.errors import EnsembleError
 from experts.executor import Panel
 from stream.connection import secure
 from stream.dead_letters import DeadLetters
 from stream.early import retry_early
-from stream.errors import PassingError, PipelineError, StreamError, TopicsError
+from stream.errors import PassingError, PipelineError, StateError, StreamError, TopicsError
 from stream.expert_swaps import ExpertSwaps, Supply
 from stream.expiry import expire_conversations, expire_pending, keep_claims
 from stream.faust_app import AegisApp, StateTables, store_url
@@ -30,7 +32,7 @@ from stream.metrics import Metrics
 from stream.ownership import Ownership
 from stream.panels import open_expert
 from stream.partitions import Fatal
-from stream.pipeline import Pipeline
+from stream.pipeline import Pipeline, where
 from stream.policies import Policies
 from stream.producer import Producer
 from stream.projection import Projection
@@ -176,8 +178,11 @@ class Worker:
         except StreamError as error:
             self.fatal(error)
             raise
+        except EnsembleError as error:  # of a record that this version cannot read; its line quotes nothing
+            self.fatal(StateError(str(error)))
+            raise
         except Exception as error:
-            self.fatal(PipelineError(f"a background task failed ({type(error).__name__}: {error})"))
+            self.fatal(PipelineError(f"a background task failed: {type(error).__name__} at {where(error)}"))
             raise
 
     async def stop(self) -> None:
@@ -212,6 +217,15 @@ def create_worker(settings: Settings, panel: Panel, supply: Supply | None = None
     return Worker(settings, panel, supply, fatal)
 
 
+def _told(error: BaseException | None) -> str:
+    """What ended Faust: Kafka's own words, of other errors only where, since they may quote a message."""
+    if error is None:
+        return "nobody knows why"
+    if isinstance(error, KafkaError):
+        return f"{error!r}{allowed(error)}"
+    return f"{type(error).__name__} at {where(error)}"
+
+
 async def run_worker(worker: Worker) -> None:
     """Run until SIGTERM or SIGINT; returns when everything is drained and committed. Raises what crashed Faust."""
     stop = asyncio.Event()
@@ -226,8 +240,7 @@ async def run_worker(worker: Worker) -> None:
     while not stop.is_set() and not worker.app.crashed:
         await asyncio.wait([stopping], timeout=0.2)
     if worker.app.crashed:
-        reason = worker.app.crash_reason
-        end_process(PipelineError(f"Faust ended: {reason!r}{allowed(reason) if reason else ''}"))
+        end_process(PipelineError(f"Faust ended: {_told(worker.app.crash_reason)}"))
     log.info("worker_stopping")
     await worker.stop()
     starting.cancel()
