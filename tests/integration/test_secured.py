@@ -27,6 +27,7 @@ from support.acls import allow, allow_nothing, bindings
 from support.authority import Authority
 from support.broker import Namespace
 from support.flow import Flow, label, record_of, turn, unique, votes_of
+from support.kafka import Record, produce
 from support.secured import PASSWORDS, Secured, secured
 from support.worker_process import WorkerProcess, environment
 
@@ -243,12 +244,11 @@ def test_a_worker_without_its_rights_ends_with_one_line(
         assert says in worker.text()
 
 
-async def test_a_role_may_do_its_own_work_and_not_that_of_another(
-    broker_asking: Secured, plain: Settings
-) -> None:
+async def test_a_role_may_do_its_own_work_and_not_that_of_another(broker_asking: Secured, plain: Settings) -> None:
     settings, names = client(plain, broker_asking.scram()), TopicNames.of(plain)
     allow(broker_asking.plain, granted(settings, "reader", WORKER))
-    assert [records async for records in existing(settings, names.verdicts)] != None
+    await produce(broker_asking.plain, names.weights, [Record(b"{}", b"somebody")])
+    assert [record.value async for records in existing(settings, names.weights) for record in records]
     with pytest.raises(TopicsError, match=r"does not exist, or this user may not see it"):
         await Sender(settings, names.turns).start()
     refused = await _refused(settings, names.verdicts)
