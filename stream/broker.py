@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from stream.broker_jars import DEPLOY, ensure_jars, find_java
+from stream.broker_jars import DEPLOY, bare_environment, ensure_jars, find_java
 from stream.errors import BrokerError
 
 HOST = "127.0.0.1"  # never another interface: the embedded broker has no passwords
@@ -192,7 +192,8 @@ def _format(java: str, libs: Path, directory: Path, more: Sequence[str]) -> None
     # One word, not two: every 64th id begins with a dash, which Kafka's tool would read as another option.
     tool = ["kafka.tools.StorageTool", "format", "--ignore-formatted", f"--cluster-id={cluster}", *more]
     command = [*_java(java, libs, directory), *tool, "-c", str(directory / "server.properties")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=START_SECONDS, check=False)
+    env = bare_environment()
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=START_SECONDS, check=False)
     if done.returncode:
         said = (done.stdout + done.stderr).strip().splitlines() or ["it said nothing"]
         raise BrokerError(
@@ -209,7 +210,7 @@ def _spawn(java: str, libs: Path, directory: Path) -> int:
     return os.posix_spawn(
         java,
         command,
-        os.environ,
+        bare_environment(),
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, log, flags, 0o644),

@@ -142,7 +142,8 @@ def secure(client: AIOKafkaClient, settings: Settings) -> None:
     if settings.security_protocol == "plaintext":
         return
     # A version of aiokafka that keeps them elsewhere would connect without them.
-    assert all(f"_{name}" in vars(client) for name in FIELDS), "this aiokafka keeps its credentials elsewhere"
+    if not all(f"_{field}" in vars(client) for field in FIELDS):
+        raise SettingsError("this aiokafka keeps its credentials elsewhere: install the version of pyproject.toml")
     client.__class__ = _Secured
     client.credentials = Credentials.checked(settings)
 

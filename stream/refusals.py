@@ -62,7 +62,7 @@ async def why_not(settings: Settings, patience: float) -> str | None:
         try:
             async with asyncio.timeout(patience):
                 await _knock(settings, host, port)
-        except (KafkaError, OSError, EOFError, TimeoutError) as error:
+        except (KafkaError, OSError, EOFError, ValueError) as error:  # a wrong SCRAM signature is a ValueError
             if reason := _reason(settings, error):
                 return f"the broker at {host}:{port} {reason}"
     return None

@@ -57,7 +57,7 @@ async def test_moments_of_another_version_are_told_as_they_are() -> None:
         (None, "nobody knows why"),
         (ValueError(CANARY), "ValueError at unknown"),
         (MessageSizeTooLargeError("The message is 9 bytes"), "MessageSizeTooLargeError('The message is 9 bytes')"),
-        (TopicAuthorizationFailedError("t"), "TopicAuthorizationFailedError('t'): grant what `aegis topics acls` prints"),
+        (TopicAuthorizationFailedError(), "TopicAuthorizationFailedError(): grant what `aegis topics acls` prints"),
     ],
 )
 def test_what_ended_faust_is_kafkas_word_or_a_place(error: Exception | None, says: str) -> None:
