@@ -15,6 +15,8 @@ from experts.errors import ManifestError
 
 MANIFEST: Final = "manifest.json"
 VERSION: Final = 2
+MAX_MANIFEST_BYTES: Final = 1 << 20
+"""The largest of ours has 3 kB, with a hundred labels it would have 10."""
 Kind = Literal["lexical", "classifier", "head", "backbone", "guard"]
 # What an expert of a kind cannot do without; other files may stand beside them.
 FILES: Final[Mapping[Kind, frozenset[str]]] = {
@@ -118,9 +120,12 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     try:
-        raw = path.read_bytes()
+        with path.open("rb") as file:
+            raw = file.read(MAX_MANIFEST_BYTES + 1)
     except OSError as error:
         raise ManifestError(f"{path} cannot be read ({error.strerror}): name a folder that holds an expert") from error
+    if len(raw) > MAX_MANIFEST_BYTES:
+        raise ManifestError(f"{path} is over {MAX_MANIFEST_BYTES} bytes, which no manifest is; {mend(folder)}")
     try:
         version = msgspec.json.decode(raw, type=_Versioned).manifest
         if version != VERSION:

@@ -16,12 +16,12 @@ import subprocess
 import time
 import uuid
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from stream.broker_jars import DEPLOY, ensure_jars, find_java
+from stream.broker_jars import DEPLOY, bare_environment, ensure_jars, find_java
 from stream.errors import BrokerError
 
 HOST = "127.0.0.1"  # never another interface: the embedded broker has no passwords
@@ -76,11 +76,19 @@ class Running:
         return f"{HOST}:{self.port}"
 
 
-def start(directory: Path = DIRECTORY, port: int = PORT, wait: float = START_SECONDS) -> Running:
+def start(
+    directory: Path = DIRECTORY,
+    port: int = PORT,
+    wait: float = START_SECONDS,
+    more: str = "",
+    formatting: Sequence[str] = (),
+) -> Running:
     """Starts the broker of this folder on 127.0.0.1:`port` and returns when it serves requests.
 
-    `wait` is in seconds. Raises BrokerError, one line each: it runs already, the port is taken, Java, Maven or the
-    jars are missing, or it did not come up in time (then nothing is left running).
+    `wait` is in seconds; `more` is properties besides those of PROPERTIES, or instead of them, with the same names in
+    braces; `formatting` is options for Kafka's tool that formats a new folder. Raises BrokerError, one line each: it
+    runs already, the port is taken, Java, Maven or the jars are missing, or it did not come up in time (then nothing is
+    left running).
     """
     directory = directory.resolve()
     directory.mkdir(parents=True, exist_ok=True)
@@ -93,9 +101,9 @@ def start(directory: Path = DIRECTORY, port: int = PORT, wait: float = START_SEC
             raise BrokerError(f"port {port} on {HOST} is taken: stop the program that has it, or choose another --port")
         java, libs = find_java(), ensure_jars()
         (directory / "server.properties").write_text(
-            PROPERTIES.format(host=HOST, port=port, controller=_controller_port(port), data=directory / "data")
+            (PROPERTIES + more).format(host=HOST, port=port, controller=_controller_port(port), data=directory / "data")
         )
-        _format(java, libs, directory)
+        _format(java, libs, directory, formatting)
         pid = _spawn(java, libs, directory)
         running = Running(pid, directory, port)
         (directory / "broker.pid").write_text(f"{pid} {port}\n")
@@ -176,15 +184,16 @@ def _java(java: str, libs: Path, directory: Path, *options: str) -> list[str]:
     return [java, *options, *_marks(directory), "-cp", f"{libs}/*"]
 
 
-def _format(java: str, libs: Path, directory: Path) -> None:
+def _format(java: str, libs: Path, directory: Path, more: Sequence[str]) -> None:
     mark = directory / "data" / "meta.properties"
     if mark.is_file():
         return
     cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     # One word, not two: every 64th id begins with a dash, which Kafka's tool would read as another option.
-    tool = ["kafka.tools.StorageTool", "format", "--ignore-formatted", f"--cluster-id={cluster}"]
+    tool = ["kafka.tools.StorageTool", "format", "--ignore-formatted", f"--cluster-id={cluster}", *more]
     command = [*_java(java, libs, directory), *tool, "-c", str(directory / "server.properties")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=START_SECONDS, check=False)
+    env = bare_environment()
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=START_SECONDS, check=False)
     if done.returncode:
         said = (done.stdout + done.stderr).strip().splitlines() or ["it said nothing"]
         raise BrokerError(
@@ -201,7 +210,7 @@ def _spawn(java: str, libs: Path, directory: Path) -> int:
     return os.posix_spawn(
         java,
         command,
-        os.environ,
+        bare_environment(),
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, log, flags, 0o644),

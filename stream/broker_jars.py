@@ -38,10 +38,17 @@ def find_java() -> str:
     return java
 
 
+def bare_environment() -> dict[str, str]:
+    """This process's environment for programs of others: without our settings, among which there may be passwords."""
+    return {name: value for name, value in os.environ.items() if not name.upper().startswith("AEGIS_")}
+
+
 def java_version(java: str) -> int:
     """Returns the feature release of the Java at this path: 8 for "1.8.0_402", 17 for "17.0.15". Raises BrokerError."""
     try:
-        done = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run(
+            [java, "-version"], env=bare_environment(), capture_output=True, text=True, timeout=30, check=False
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise BrokerError(f"{java} cannot be run ({error}): install a JRE {MIN_JAVA} or newer, {ELSEWHERE}") from error
     found = re.search(r'version "(?:1\.)?(\d+)', done.stderr + done.stdout)
@@ -83,7 +90,9 @@ def _fetch(pom: Path, libs: Path, want: str) -> None:
 
 def _run_maven(command: list[str]) -> None:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=MAVEN_SECONDS, check=False)
+        done = subprocess.run(
+            command, env=bare_environment(), capture_output=True, text=True, timeout=MAVEN_SECONDS, check=False
+        )
     except subprocess.TimeoutExpired as error:
         raise BrokerError(
             f"Maven took over {MAVEN_SECONDS:.0f} s: check the network or its mirror, {ELSEWHERE}"

@@ -15,6 +15,7 @@ _Record = TypeVar("_Record", bound=msgspec.Struct)
 SCHEMA_REASONS = (
     ("Object missing required field", "missing_field"),
     ("Expected `str` of length", "out_of_range"),
+    ("Expected `array` of length", "out_of_range"),
     ("Expected `float` <", "out_of_range"),
     ("Expected `int` >", "out_of_range"),
 )

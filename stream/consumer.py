@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.client import ConnectionGroup
 from aiokafka.errors import ConsumerStoppedError, KafkaError
 from aiokafka.protocol.group import LeaveGroupRequest
@@ -46,6 +46,22 @@ class _NeverFalse(set[TP]):
         return True
 
 
+class ConsumerThread(driver.AIOKafkaConsumerThread):
+    """Connects as every client of ours does, and stops also when its broker is gone."""
+
+    def _create_consumer(self, loop: asyncio.AbstractEventLoop) -> AIOKafkaConsumer:
+        consumer = super()._create_consumer(loop)
+        app: Any = self.app
+        app.secure(consumer._client)
+        return consumer
+
+    async def on_thread_stop(self) -> None:
+        """aiokafka cancels a fetch that waits for a broker that is gone, and raises what comes of it; the thread would
+        die of it, and whoever stops it wait for ever."""
+        with suppress(asyncio.CancelledError):
+            await super().on_thread_stop()
+
+
 class BatchConsumer(driver.Consumer):
     """Delivers the topics in `inputs` in batches. The changelog is assigned too, but never read here: recovery has a
     consumer of its own."""
@@ -55,12 +71,12 @@ class BatchConsumer(driver.Consumer):
     replaced: Callable[[], None]
     _member = ""
 
-    def _new_consumer_thread(self) -> "ConsumerThread":
-        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.intakes: dict[TP, Intake] = {}
         super().__init__(*args, **kwargs)
+
+    def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     def _reset_state(self) -> None:
         super()._reset_state()
@@ -241,16 +257,19 @@ class BatchConsumer(driver.Consumer):
             await conductor._tp_to_callback[tp](message)
 
 
-class ConsumerThread(driver.AIOKafkaConsumerThread):
-    async def on_thread_stop(self) -> None:
-        """aiokafka cancels a fetch that waits for a broker that is gone, and raises what comes of it; the thread would
-        die of it, and whoever stops it wait for ever."""
-        with suppress(asyncio.CancelledError):
-            await super().on_thread_stop()
+class FaustProducer(driver.Producer):
+    """Sends nothing: Faust starts one all the same, and it connects as every client of ours does."""
+
+    def _new_producer(self, transactional_id: str | None = None) -> AIOKafkaProducer:
+        producer = super()._new_producer(transactional_id)
+        app: Any = self.app
+        app.secure(producer.client)
+        return producer
 
 
 class Transport(driver.Transport):
     Consumer = BatchConsumer
+    Producer = FaustProducer
 
 
 class ResumeOnce(FlowControlEvent):

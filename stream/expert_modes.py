@@ -17,6 +17,9 @@ ENABLED: Final = "enabled"
 DISABLED: Final = "disabled"
 SHADOW: Final = "shadow"
 
+LONGEST_NAME: Final = 128
+"""Characters of an expert's name in a record: it is logged, and becomes a metric's label."""
+
 _modes = msgspec.json.Decoder(ExpertMode)
 
 
@@ -66,7 +69,7 @@ class Wishes:
         except (UnicodeDecodeError, msgspec.DecodeError):
             self.unreadable += 1
             return
-        if not PLAIN_NAME.fullmatch(name):
+        if len(name) > LONGEST_NAME or not PLAIN_NAME.fullmatch(name):
             self.unreadable += 1
         elif mode is None:
             self.wishes.pop(name, None)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import faust
+from aiokafka import AIOKafkaClient
 from faust.stores import STORES, base
 from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
@@ -91,6 +92,7 @@ class AegisApp(faust.App):
     fatal: Fatal
     drain: Callable[[], Awaitable[None]]
     inputs: frozenset[str]
+    secure: Callable[[AIOKafkaClient], None]
 
     def _new_transport(self) -> Transport:
         return Transport(self.conf.broker_consumer, self)

@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 from stream import topics_admin
 from stream.errors import BrokerError, TopicsError
 from stream.reading import read_until, reader, take_up
+from stream.refusals import unseen
 from stream.settings import Settings
 
 POLL_MS = 500
@@ -26,10 +27,10 @@ async def existing(settings: Settings, topic: str) -> AsyncGenerator[list[Any], 
     """
     tps = await _partitions(settings, topic)
     try:
-        async with reader(settings.broker, settings.app_id) as consumer:
+        async with reader(settings) as consumer:
             starts, ends = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
         spans = {tp.partition: (starts[tp], ends[tp]) for tp in tps}
-        found = read_until(settings.broker, settings.app_id, topic, spans, settings.write_timeout)
+        found = read_until(settings, topic, spans, settings.write_timeout)
         async with aclosing(cast(Found, found)) as reading:
             async for _, records in reading:
                 yield records
@@ -45,7 +46,7 @@ async def follow(settings: Settings, topic: str, from_beginning: bool) -> AsyncG
     """
     tps = await _partitions(settings, topic)
     try:
-        async with reader(settings.broker, settings.app_id) as consumer:
+        async with reader(settings) as consumer:
             consumer.assign(tps)
             await (consumer.seek_to_beginning if from_beginning else consumer.seek_to_end)(*tps)
             yield []  # the positions are set: whatever comes from now on is read
@@ -61,7 +62,8 @@ async def _partitions(settings: Settings, topic: str) -> list[TopicPartition]:
     # Asked of the admin client: a consumer that names a topic would make it on a broker that makes topics by itself.
     found = await topics_admin.partitions(settings, [topic])
     if topic not in found:
-        raise TopicsError(f"topic {topic} does not exist: run `aegis topics create`, or name one that is there")
+        remedy = "run `aegis topics create`, or name one that is there"
+        raise TopicsError(f"topic {topic} does not exist{unseen(settings)}: {remedy}")
     return [TopicPartition(topic, number) for number in range(found[topic])]
 
 

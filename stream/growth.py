@@ -67,7 +67,7 @@ def _refuse(settings: Settings, counts: Mapping[str, int], partitions: int) -> N
 
 
 async def _record(settings: Settings, counts: list[int], say: Say) -> None:
-    producer = Producer(settings.broker, settings.write_timeout, settings.app_id)
+    producer = Producer(settings)
     moments = TopicNames.of(settings).moments
     await producer.start([moments])
     try:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import GroupCoordinatorNotAvailableError as CoordinatorNotAvailable
 from aiokafka.errors import for_code
 
+from stream import connection
 from stream.errors import TopicsError
 from stream.settings import Settings
 from stream.topics import TopicNames
-from stream.topics_admin import connected, topics_of
+from stream.topics_admin import POLL_SECONDS, connected, topics_of
 
 Place = Literal["earliest", "latest"] | datetime
 """The first record there is, behind the last one, or the first record since an instant (with an offset to UTC)."""
@@ -26,12 +29,11 @@ async def seek(settings: Settings, to: Place, every: bool = False) -> list[str]:
     topic is missing, when the group has members (a worker runs) and when no broker answers.
     """
     async with connected(settings) as admin:
+        await _await_coordinator(admin, settings.app_id)
         await _refuse_members(admin, settings)
         tps = await _inputs(admin, settings)
         committed = {tp: at.offset for tp, at in (await admin.list_consumer_group_offsets(settings.app_id)).items()}
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=settings.broker, group_id=settings.app_id, enable_auto_commit=False
-        )
+        consumer = connection.consumer(settings, group_id=settings.app_id)
         try:
             await consumer.start()
             ends = await consumer.end_offsets(tps)
@@ -43,6 +45,18 @@ async def seek(settings: Settings, to: Place, every: bool = False) -> list[str]:
         finally:
             await consumer.stop()
     return [f"{tp.topic}[{tp.partition}]: {_shown(committed.get(tp, -1))} -> {targets[tp]}" for tp in sorted(targets)]
+
+
+async def _await_coordinator(admin: AIOKafkaAdminClient, group: str) -> None:
+    """A cluster in which nobody has committed yet makes its topic of offsets at the first question; `connected` ends
+    the wait."""
+    while True:
+        try:
+            await admin.find_coordinator(group)
+        except CoordinatorNotAvailable:
+            await asyncio.sleep(POLL_SECONDS)
+        else:
+            return
 
 
 async def _refuse_members(admin: AIOKafkaAdminClient, settings: Settings) -> None:

@@ -17,6 +17,7 @@ from stream.errors import OffsetsMissingError, StreamError, WriteError
 from stream.partitions import Fatal, Partition, apply_changelog
 from stream.producer import Outgoing, Producer
 from stream.reading import read_until
+from stream.refusals import allowed
 from stream.settings import Settings
 from stream.stores import EMPTY, PartitionStore
 from stream.topics import TopicNames
@@ -96,7 +97,7 @@ class Ownership:
             self._fatal(error)
             raise
         except KafkaError as error:
-            failure = WriteError(f"the partitions could not be claimed ({error!r})")
+            failure = WriteError(f"the partitions could not be claimed ({error!r}){allowed(error)}")
             self._fatal(failure)
             raise failure from error
         self.claimed = generation
@@ -138,7 +139,7 @@ class Ownership:
         loop, records = asyncio.get_running_loop(), 0
         told, settings = loop.time(), self._settings
         async for number, batch in read_until(
-            settings.broker, settings.app_id, self._names.changelog, spans, settings.write_timeout
+            settings, self._names.changelog, spans, settings.write_timeout
         ):
             if self.claimed != generation:
                 break

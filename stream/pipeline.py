@@ -19,6 +19,7 @@ from stream.errors import FencedError, PipelineError, StreamError, WriteError
 from stream.intake import Intake
 from stream.ownership import Ownership
 from stream.partitions import Fatal, Partition
+from stream.refusals import allowed
 
 BATCHES_QUEUED = 16
 """Fetched batches that wait here; beyond that the agent waits, Faust's buffer fills, and fetching pauses."""
@@ -115,10 +116,11 @@ class Pipeline:
             self._fatal(FencedError(f"the broker refused a verdict ({error!r}): another worker owns its partition now"))
             raise
         except KafkaError as error:
-            self._fatal(WriteError(f"the broker refused a record of the {self.name} pipeline ({error!r})"))
+            refused = f"the broker refused a record of the {self.name} pipeline ({error!r})"
+            self._fatal(WriteError(f"{refused}{allowed(error)}"))
             raise
         except Exception as error:
-            self._fatal(PipelineError(f"the {self.name} pipeline failed: {type(error).__name__} at {_where(error)}"))
+            self._fatal(PipelineError(f"the {self.name} pipeline failed: {type(error).__name__} at {where(error)}"))
             raise
 
     async def _beginning(self) -> None:
@@ -187,7 +189,7 @@ def _split(part: Slice, limit: int) -> tuple[Slice, Slice | None]:
     return head, Slice(part.partition, part.generation, part.intake, part.records[limit:])
 
 
-def _where(error: BaseException) -> str:
+def where(error: BaseException) -> str:
     """File and line of the raise: an exception's own text may quote a message, and no text goes into a log."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:

@@ -14,14 +14,16 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.client import ConnectionGroup, CoordinationType
 from aiokafka.errors import ConcurrentTransactions, KafkaError, for_code
 from aiokafka.producer.transaction_manager import TransactionManager
 from aiokafka.protocol.transaction import InitProducerIdRequest
 from msgspec import Struct
 
+from stream import connection
 from stream.errors import FencedError, WriteError
+from stream.settings import Settings
 from stream.topics import METADATA_MS
 
 MAX_BATCH_BYTES = 900_000
@@ -86,24 +88,21 @@ class Producer:
     """Appends record batches in order, and tells when the broker has them.
 
     Arguments:
-        bootstrap: brokers, `host:port` separated by commas.
-        deadline: seconds within which a batch must be acknowledged; aiokafka retries an idempotent write for ever.
-        client_id: the application's id.
+        settings: where the brokers are and how to connect. Within their `write_timeout` a batch must be acknowledged;
+            aiokafka retries an idempotent write for ever.
     """
 
-    def __init__(self, bootstrap: str, deadline: float, client_id: str) -> None:
-        self._bootstrap = bootstrap
-        self._deadline = deadline
-        self._client_id = client_id
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._deadline = settings.write_timeout
+        self._client_id = settings.app_id
         self._unacknowledged: dict[asyncio.Future[Any], float] = {}
 
     async def start(self, topics: Iterable[str]) -> None:
         """Connect and learn the partitions of every topic that will be written."""
-        self._aio = AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap,
-            client_id=self._client_id,
+        self._aio = connection.producer(
+            self._settings,
             enable_idempotence=True,
-            acks="all",
             max_batch_size=MAX_BATCH_BYTES,
             max_request_size=64 << 20,
             metadata_max_age_ms=METADATA_MS,
@@ -119,24 +118,24 @@ class Producer:
     async def fence(self, topic: str, partition: int) -> None:
         """Become the only writer of a partition. Nothing of ours may be unacknowledged in it. Raises WriteError when
         the broker gives no epoch in time."""
-        transactional_id = f"{self._client_id}-{topic}-{partition}"
+        fence = transactional_id(self._client_id, topic, partition)
         try:
             async with asyncio.timeout(self._deadline):
-                producer_id, epoch = await self._new_epoch(transactional_id)
+                producer_id, epoch = await self._new_epoch(fence)
         except TimeoutError as error:
             raise WriteError(
-                f"no epoch for {transactional_id} within {self._deadline} s: is its transaction coordinator up?"
+                f"no epoch for {fence} within {self._deadline} s: is its transaction coordinator up?"
             ) from error
         self._manager.renew(TopicPartition(topic, partition), producer_id, epoch)
 
-    async def _new_epoch(self, transactional_id: str) -> tuple[int, int]:
+    async def _new_epoch(self, fence: str) -> tuple[int, int]:
         client = self._aio.client
         while True:
             try:
-                node = await client.coordinator_lookup(CoordinationType.TRANSACTION, transactional_id)
+                node = await client.coordinator_lookup(CoordinationType.TRANSACTION, fence)
                 if await client.ready(node, group=ConnectionGroup.COORDINATION):
                     request = InitProducerIdRequest(
-                        transactional_id=transactional_id, transaction_timeout_ms=_UNBEGUN_TRANSACTION_MS
+                        transactional_id=fence, transaction_timeout_ms=_UNBEGUN_TRANSACTION_MS
                     )
                     response = await client.send(node, request, group=ConnectionGroup.COORDINATION)
                     if not response.error_code:
@@ -197,6 +196,11 @@ class Producer:
     def partitions(self, topic: str) -> int:
         """How many partitions the topic has, as last heard."""
         return len(self._aio.client.cluster.partitions_for_topic(topic) or ())
+
+
+def transactional_id(app_id: str, topic: str, partition: int) -> str:
+    """The name under which the broker counts the owners of a partition."""
+    return f"{app_id}-{topic}-{partition}"
 
 
 async def _one(future: "asyncio.Future[Any]", count: int) -> list[Written]:

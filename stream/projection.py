@@ -7,6 +7,7 @@ drops one that is older than what it has (an owner that was paused can still wri
 
 import asyncio
 from collections.abc import Iterable
+from typing import Annotated
 
 import msgspec
 
@@ -69,7 +70,8 @@ _encoder = msgspec.msgpack.Encoder()
 _parts = msgspec.msgpack.Decoder(Part)
 _baselines = msgspec.msgpack.Decoder(Baseline)
 _priors = msgspec.msgpack.Decoder(Prior)
-_counts = msgspec.json.Decoder(list[int])
+_Count = Annotated[int, msgspec.Meta(ge=1)]  # a key's hash is divided by it
+_counts = msgspec.json.Decoder(Annotated[list[_Count], msgspec.Meta(min_length=1, max_length=1_000)])
 
 
 def decode_part(value: bytes) -> tuple[int, Moments]:

@@ -7,6 +7,8 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from stream import connection
+from stream.settings import Settings
 from stream.topics import METADATA_MS
 
 FETCH_BYTES = 4 << 20
@@ -14,12 +16,10 @@ FETCH_BYTES = 4 << 20
 
 
 @asynccontextmanager
-async def reader(bootstrap: str, client_id: str) -> AsyncIterator[AIOKafkaConsumer]:
+async def reader(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
     """A consumer without a group, and so without commits and rebalances."""
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap,
-        client_id=client_id,
-        enable_auto_commit=False,
+    consumer = connection.consumer(
+        settings,
         auto_offset_reset="earliest",
         max_partition_fetch_bytes=FETCH_BYTES,
         fetch_max_wait_ms=200,
@@ -44,7 +44,7 @@ async def take_up(consumer: AIOKafkaConsumer, tps: Iterable[TopicPartition]) -> 
 
 
 async def read_until(
-    bootstrap: str, client_id: str, topic: str, spans: Mapping[int, tuple[int, int]], stall: float
+    settings: Settings, topic: str, spans: Mapping[int, tuple[int, int]], stall: float
 ) -> AsyncIterator[tuple[int, list[Any]]]:
     """Records of partitions of a topic: `spans` gives, for each partition, the first offset and the offset to stop
     before.
@@ -54,7 +54,7 @@ async def read_until(
     tps = {TopicPartition(topic, p): end for p, (start, end) in spans.items() if start < end}
     if not tps:
         return
-    async with reader(bootstrap, client_id) as consumer:
+    async with reader(settings) as consumer:
         consumer.assign(list(tps))
         for tp in tps:
             consumer.seek(tp, spans[tp.partition][0])

@@ -19,6 +19,11 @@ LabelName = Literal["safe", "needs_caution", "unsafe"]
 Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
 
 
+MOST_HISTORY = 1_000
+"""Earlier messages that a turn may bring. Their texts are bounded together with the turn's (AEGIS_MAX_TEXT_BYTES), but
+without a bound on their number 38,000 empty ones would fit into a message, and every expert would read them all."""
+
+
 class Utterance(Struct, frozen=True, gc=False):
     """One earlier message of the conversation, as the producer sends it in `history`."""
 
@@ -38,7 +43,7 @@ class Turn(Struct, frozen=True, omit_defaults=True, gc=False):
     text: str
     sent_at: Instant
     tenant: Id = "default"
-    history: tuple[Utterance, ...] = ()
+    history: Annotated[tuple[Utterance, ...], Meta(max_length=MOST_HISTORY)] = ()
     metadata: dict[str, str] = {}
 
 

@@ -10,6 +10,9 @@ from aiokafka.partitioner import murmur2
 from stream.dead_letters import REASON
 
 TRIED, FIRST, TRIES, STAMP = "aegis-tried", "aegis-first", "aegis-tries", "aegis-at"
+MOST_HEADER_BYTES = 4_096
+"""Of a header of ours. A search tries a handful of partitions; a list as long as a message may be would be forwarded
+longer still, and the broker's refusal would end the worker at that label again and again."""
 _NUMBERS = re.compile(rb"\d{1,15}(,\d{1,15})*")
 
 
@@ -30,7 +33,7 @@ class Journey(NamedTuple):
         if REASON in names:
             return cls()  # a dead letter that somebody sends again begins anew
         ours = [(name, value) for name, value in headers if name in (TRIED, FIRST, TRIES, STAMP)]
-        found = {name: [int(n) for n in value.split(b",")] for name, value in ours if _NUMBERS.fullmatch(value or b"")}
+        found = {name: [int(n) for n in value.split(b",")] for name, value in ours if _are_numbers(value or b"")}
         tried = tuple(dict.fromkeys(found.get(TRIED, ())))
         return cls(tried, *(found.get(name, [0])[0] for name in (FIRST, TRIES, STAMP)))
 
@@ -41,6 +44,10 @@ class Journey(NamedTuple):
             for name, value in ((TRIED, tried), (FIRST, self.first_ms), (TRIES, self.tries), (STAMP, self.timestamp_ms))
             if value
         ]
+
+
+def _are_numbers(value: bytes) -> bool:
+    return len(value) <= MOST_HEADER_BYTES and _NUMBERS.fullmatch(value) is not None
 
 
 def candidates(key: bytes, counts: Sequence[int], named: int | None) -> tuple[int, ...]:

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Self
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from stream import topics_admin
+from stream import connection, topics_admin
 from stream.errors import TopicsError, WriteError
 from stream.lines import MAX_LINE_BYTES
+from stream.refusals import GRANT, NOT_ALLOWED, allowed, unseen
 from stream.settings import Settings
 
 
@@ -40,11 +40,9 @@ class Sender:
     async def start(self) -> Self:
         """Connects. Raises BrokerError, one line, when no broker answers, TopicsError when the topic is not there."""
         if not await topics_admin.partitions(self._settings, [self._topic]):
-            raise TopicsError(f"topic {self._topic} does not exist: run `aegis topics create`")
-        self._kafka = AIOKafkaProducer(
-            bootstrap_servers=self._settings.broker,
-            client_id=self._settings.app_id,
-            acks="all",
+            raise TopicsError(f"topic {self._topic} does not exist{unseen(self._settings)}: run `aegis topics create`")
+        self._kafka = connection.producer(
+            self._settings,
             request_timeout_ms=int(self._settings.write_timeout * 1000),
             max_request_size=2 * MAX_LINE_BYTES,  # the broker knows what its topic takes, and says so
         )
@@ -65,6 +63,8 @@ class Sender:
             await self._pace()
             try:
                 future = await self._kafka.send(self._topic, value, key=key)
+            except NOT_ALLOWED as error:
+                raise WriteError(f"the broker takes no record for {self._topic} from this user: {GRANT}") from error
             except KafkaError as error:
                 raise self._unanswered() from error
             future.add_done_callback(lambda ended: None if ended.cancelled() or ended.exception() else sent(1))
@@ -73,7 +73,7 @@ class Sender:
         if late:
             raise self._unanswered()
         refused = [(number, future.exception()) for future, number in futures.items()]
-        return [(number, f"the broker refused it ({error})") for number, error in refused if error is not None]
+        return [(number, f"the broker refused it ({error}){allowed(error)}") for number, error in refused if error]
 
     async def _pace(self) -> None:
         if not self._pause:

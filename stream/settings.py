@@ -15,12 +15,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings import SettingsError as UndecodableError
 
 from ensemble.policy import POLICIES, Policy
 from stream.errors import SettingsError
+from stream.security import wrong_combination
 
 PREFIX = "AEGIS_"
 TEST_PREFIX = "AEGIS_TEST_"  # read by the tests, never by the worker
@@ -46,15 +47,31 @@ def _names(value: object) -> object:
     return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
 
 
+def _lower(value: object) -> object:
+    """Kafka's own clients write SASL_SSL."""
+    return value.lower() if isinstance(value, str) else value
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
 Seconds = Annotated[float, BeforeValidator(seconds)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
+Protocol = Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"]
+Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"]
 
 
 class Settings(BaseSettings):
     """The worker's settings; `Settings.load()` reads them, and says what is wrong in one line."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True
+        env_prefix=PREFIX,
+        frozen=True,
+        extra="forbid",
+        validate_default=True,
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,  # an error would quote every setting, the passwords among them
     )
 
     # Kafka
@@ -76,6 +93,38 @@ class Settings(BaseSettings):
     broker refuses less than its own group.min.session.timeout.ms (6 s, unless changed as in the embedded one)."""
     heartbeat: Seconds = Field(default=3.0, gt=0.0)
     """Seconds between heartbeats: a third of the session time-out, so that two may be lost."""
+
+    # Kafka: how a client shows who it is, and knows the broker. No switch turns the check of the broker's certificate
+    # and host name off: unchecked, `ssl` protects from nobody who can answer in the broker's place.
+    security_protocol: Annotated[Protocol, BeforeValidator(_lower)] = "plaintext"
+    """`ssl` encrypts and checks the broker's certificate; `sasl_ssl` also says who the client is, `sasl_plaintext` says
+    it in the clear. `plaintext`, the default, is what the embedded broker speaks."""
+    sasl_mechanism: Annotated[Mechanism, BeforeValidator(_upper)] | None = None
+    """How a client says who it is, with `sasl_ssl` and `sasl_plaintext`: `SCRAM-SHA-512` never sends the password,
+    `PLAIN` does, `OAUTHBEARER` sends a token."""
+    sasl_username: str | None = Field(default=None, min_length=1)
+    """The user; with `sasl_token_url`, the client id."""
+    sasl_password: SecretStr | None = None
+    """The user's password, or the client's secret. In a file it is safer: the environment is shown by `ps e`."""
+    sasl_password_file: Path | None = None
+    """File that holds it, read again for every connection, so that a password can be changed under a running worker."""
+    sasl_token_file: Path | None = None
+    """File with the token of OAUTHBEARER, such as Kubernetes projects and renews; read again for every connection."""
+    sasl_token_url: str | None = None
+    """Where a token is asked for with the client's id and secret (OAuth's client credentials). Only https, but for this
+    machine's own address: the secret is sent there."""
+    sasl_scope: str | None = Field(default=None, min_length=1)
+    """What such a token is asked to be good for, in the words of whoever gives it."""
+    ssl_ca_file: Path | None = None
+    """Certificates (PEM) that the broker's must be signed by; none: those that the system trusts."""
+    ssl_cert_file: Path | None = None
+    """The client's certificate (PEM), where the broker asks for one. Renewed files are read at the next connection."""
+    ssl_key_file: Path | None = None
+    """Its key (PEM); none: it is in the certificate's file."""
+    ssl_key_password: SecretStr | None = None
+    """What an encrypted key is opened with."""
+    ssl_key_password_file: Path | None = None
+    """File that holds it."""
 
     write_timeout: Seconds = Field(default=30.0, gt=0.0, le=3600.0)
     """Seconds within which the broker must acknowledge a record; then the worker ends and starts again from its
@@ -158,6 +207,12 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _client_can_connect(self) -> Settings:
+        if problem := wrong_combination(self, PREFIX):
+            raise ValueError(problem)
+        return self
+
+    @model_validator(mode="after")
     def _policies_are_known(self) -> Settings:
         known = self.defined_policies()
         named = {"POLICY": self.policy} | {f"TENANT_POLICIES[{t}]": name for t, name in self.tenant_policies.items()}
@@ -191,9 +246,12 @@ class Settings(BaseSettings):
             raise SettingsError(f"{name} is not valid JSON: {error.__cause__}") from error
 
     def environment(self) -> dict[str, str]:
-        """This process's environment, changed so that `load` gives these settings: for a child process."""
+        """This process's environment, changed so that `load` gives these settings: for a child process.
+
+        The only place where a secret is written out."""
         changed = self.model_dump(mode="json", exclude_defaults=True)
         values = {name: value if isinstance(value, str) else json.dumps(value) for name, value in changed.items()}
+        values |= {name: secret.get_secret_value() for name, secret in self if isinstance(secret, SecretStr)}
         if self.experts is not None:
             values["experts"] = ",".join(self.experts)
         kept = {name: value for name, value in os.environ.items() if not name.upper().startswith(PREFIX)}

@@ -9,10 +9,18 @@ from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaError,
+    TopicAlreadyExistsError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
 from aiokafka.protocol.metadata import MetadataRequest
 
+from stream import connection
 from stream.errors import BrokerError, TopicsError
+from stream.refusals import allowed, why_not
 from stream.settings import Settings
 from stream.topics import (
     Mismatch,
@@ -81,21 +89,24 @@ async def delete(settings: Settings) -> list[str]:
 async def connected(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
     """Yields a connected client; what is raised inside becomes one line: BrokerError when no broker answers,
     TopicsError when it refuses."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.broker, request_timeout_ms=int(CONNECT_SECONDS * 1000))
+    admin = connection.admin(settings, request_timeout_ms=int(CONNECT_SECONDS * 1000))
     try:
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await admin.start()
+            if admin._client.get_random_node() is None:  # so ends a token that the broker does not take
+                raise KafkaConnectionError
         except (KafkaError, OSError, ValueError) as error:
             start = "start one with `aegis broker start`, or name another with AEGIS_BROKER"
-            raise BrokerError(f"no broker answers at {settings.broker}: {start}") from error
+            reason = await why_not(settings, CONNECT_SECONDS)
+            raise BrokerError(reason or f"no broker answers at {settings.broker}: {start}") from error
         async with asyncio.timeout(CHANGE_SECONDS * 2):
             yield admin
     except TimeoutError as error:
         raise BrokerError(f"the broker at {settings.broker} took too long: see its log, then run this again") from error
     except KafkaError as error:
         raise TopicsError(
-            f"the broker at {settings.broker} refused ({error}): mend that, then run this again"
+            f"the broker at {settings.broker} refused ({error}){allowed(error) or ': mend that'}, then run this again"
         ) from error
     finally:
         await admin.close()
@@ -212,4 +223,6 @@ async def _led(admin: AIOKafkaAdminClient, topic: str) -> list[int]:
 def _refuse(errors: Iterable[tuple[str, int, str | None]]) -> None:
     for name, code, message in errors:
         if code:
-            raise TopicsError(f"the broker refused a change of topic {name}: {message or for_code(code).message}")
+            error = for_code(code)
+            said = message or error.message
+            raise TopicsError(f"the broker refused a change of topic {name} ({said}){allowed(error())}")

@@ -7,9 +7,11 @@ is forecast from its own moments once its prior is recorded, until then as its p
 import asyncio
 from typing import Any
 
+import msgspec
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from ensemble.errors import MomentsCorruptError
 from ensemble.forecaster import Forecaster
 from ensemble.moments import Moments, total
 from ensemble.policy import Policy
@@ -35,8 +37,7 @@ class MergedView:
     """The newest moments of each context and partition, their totals, and the forecasters made of them."""
 
     def __init__(self, settings: Settings) -> None:
-        self._broker = settings.broker
-        self._client_id = settings.app_id
+        self._settings = settings
         self._topic = TopicNames.of(settings).moments
         self._parts: dict[str, dict[int, tuple[int, Moments]]] = {}
         self._totals: dict[str, Moments] = {}
@@ -106,8 +107,16 @@ class MergedView:
         """Every context reads otherwise now, such as when other experts vote."""
         self.changed.update(self.contexts())
 
-    def learn(self, partition: int, key: bytes, value: bytes | None) -> None:
-        """Take one record of `moments.v1` in."""
+    def learn(self, partition: int, key: bytes | None, value: bytes | None) -> None:
+        """Take one record of `moments.v1` in. One that no worker wrote is passed over: whoever may write there by
+        mistake would else stop every worker, and keep it from starting."""
+        try:
+            self._take(partition, key or b"", value)
+        except (msgspec.DecodeError, UnicodeDecodeError, MomentsCorruptError) as error:
+            remedy = "let nobody but workers write there"
+            log.error("moments_record_ignored", partition=partition, error=type(error).__name__, remedy=remedy)
+
+    def _take(self, partition: int, key: bytes, value: bytes | None) -> None:
         if value is None:
             return
         if key.startswith(projection.COUNTS):
@@ -151,7 +160,7 @@ class MergedView:
 
     async def run(self) -> None:
         """For ever: read `moments.v1` from its beginning."""
-        async with reader(self._broker, self._client_id) as consumer:
+        async with reader(self._settings) as consumer:
             behind = await self._assign(consumer)
             loop = asyncio.get_running_loop()
             looked = loop.time()

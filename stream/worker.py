@@ -18,11 +18,13 @@ from typing import Any, NoReturn
 import structlog
 from aiokafka.errors import KafkaError
 
+from ensemble.errors import EnsembleError
 from experts.executor import Panel
 from stream.assignment import WholePartitions
+from stream.connection import secure
 from stream.dead_letters import DeadLetters
 from stream.early import retry_early
-from stream.errors import FencedError, PassingError, PipelineError, StreamError, TopicsError
+from stream.errors import FencedError, PassingError, PipelineError, StateError, StreamError, TopicsError
 from stream.expert_swaps import ExpertSwaps, Supply
 from stream.expiry import expire_conversations, expire_pending, keep_claims
 from stream.faust_app import AegisApp, StateTables, store_url
@@ -32,10 +34,12 @@ from stream.metrics import Metrics
 from stream.ownership import Ownership
 from stream.panels import open_expert
 from stream.partitions import Fatal
-from stream.pipeline import Pipeline
+from stream.pipeline import Pipeline, where
 from stream.policies import Policies
 from stream.producer import Producer
 from stream.projection import Projection
+from stream.refusals import allowed
+from stream.rights import refuse_lacking
 from stream.roster import Roster
 from stream.score import Scorer
 from stream.settings import Settings
@@ -92,7 +96,7 @@ class Worker:
         self.metrics = Metrics()
         self._fatal = fatal
         self._is_stopping = False
-        self.producer = Producer(settings.broker, settings.write_timeout, settings.app_id)
+        self.producer = Producer(settings)
         self.policies = Policies(settings)
         self.view = MergedView(settings)
         self.roster = Roster(panel)
@@ -132,6 +136,7 @@ class Worker:
     def _create_app(self) -> AegisApp:
         app = AegisApp(**_faust_settings(self.settings))
         app.ownership, app.fatal, app.drain = self.ownership, self.fatal, self.drain
+        app.secure = partial(secure, settings=self.settings)
         app.inputs = frozenset((self.names.turns, self.names.labels))
         app.Table("state", key_type=bytes, value_type=bytes)
         for name, topic, pipeline in (
@@ -202,8 +207,11 @@ class Worker:
         except StreamError as error:
             self.fatal(error)
             raise
+        except EnsembleError as error:  # of a record that this version cannot read; its line quotes nothing
+            self.fatal(StateError(str(error)))
+            raise
         except Exception as error:
-            self.fatal(PipelineError(f"a background task failed ({type(error).__name__}: {error})"))
+            self.fatal(PipelineError(f"a background task failed: {type(error).__name__} at {where(error)}"))
             raise
 
     async def stop(self) -> None:
@@ -237,6 +245,15 @@ def create_worker(settings: Settings, panel: Panel, supply: Supply | None = None
     if supply is None:
         supply = Supply(tuple(expert.name for expert in panel.experts), partial(open_expert, settings))
     return Worker(settings, panel, supply, fatal)
+
+
+def _told(error: BaseException | None) -> str:
+    """What ended Faust: Kafka's own words, of other errors only where, since they may quote a message."""
+    if error is None:
+        return "nobody knows why"
+    if isinstance(error, KafkaError):
+        return f"{error!r}{allowed(error)}"
+    return f"{type(error).__name__} at {where(error)}"
 
 
 async def run_worker(worker: Worker) -> None:
@@ -277,7 +294,7 @@ def _crashed(worker: Worker) -> StreamError:
         return FencedError(
             f"the group refused this worker ({reason!r}): is another one {name} too (AEGIS_INSTANCE_ID)?"
         )
-    return PipelineError(f"Faust ended: {reason!r}")
+    return PipelineError(f"Faust ended: {_told(reason)}")
 
 
 def _agent(pipeline: Pipeline) -> Callable[[Any], Awaitable[None]]:
@@ -293,6 +310,7 @@ async def _refuse_mismatches(settings: Settings) -> None:
     level = library.level
     library.setLevel(logging.CRITICAL)  # an unreachable broker is one line, ours
     try:
+        await refuse_lacking(settings)
         found = await check(settings)
     finally:
         library.setLevel(level)

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from stream import growth, offsets, topics_admin
+from stream.acls import ROLES, lines
 from stream.commands import hush
 from stream.errors import TopicsError
 from stream.settings import Settings
@@ -122,3 +123,24 @@ def seek(to: offsets.Place, every: bool) -> None:
     """
     lines = asyncio.run(offsets.seek(Settings.load(), to, every))
     click.echo("\n".join(lines) if lines else "every partition has its offset: nothing was moved (--all moves them)")
+
+
+@topics.command()
+@click.option("--principal", required=True, metavar="User:NAME", help="Who is to be allowed.")
+@click.option("--role", type=click.Choice(list(ROLES)), default="worker", show_default=True, help="What they do.")
+def acls(principal: str, role: str) -> None:
+    """Print the calls of Kafka's kafka-acls.sh that allow what a client must do, and no more.
+
+    For a cluster that allows nothing by default. A worker reads and writes its topics, commits for its group, and
+    takes a producer epoch for each partition. Nothing is changed here: run the lines as an administrator of the
+    cluster, with the --command-config that it wants.
+
+    \b
+    Examples:
+      aegis topics acls --principal User:worker
+      aegis topics acls --principal User:site --role producer | sh
+    """
+    if ":" not in principal:
+        raise click.BadParameter(f"{principal!r} names no kind: write User:{principal}", param_hint="--principal")
+    found = lines(Settings.load(), next(known for known in ROLES if known == role), principal)
+    click.echo("\n".join(found))

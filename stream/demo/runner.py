@@ -10,8 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-
+from stream import connection
 from stream.dead_letters import REASON
 from stream.demo.report import ReportData, render
 from stream.demo.screen import Screen
@@ -87,7 +86,7 @@ async def run(screen: Screen, seconds: float, report: Path) -> Outcome:
 
 async def _publish(settings: Settings, events: Sequence[Event], start: datetime, screen: Screen, seen: Seen) -> None:
     names = TopicNames.of(settings)
-    async with AIOKafkaProducer(bootstrap_servers=settings.broker, acks="all") as producer:
+    async with connection.producer(settings) as producer:
         bad = dict(zip((len(events) // 3, 2 * len(events) // 3), BAD_MESSAGES, strict=True))
         for number, event in enumerate(events):
             await asyncio.sleep(max(0.0, event.at - (time.monotonic() - seen.started)))
@@ -120,9 +119,7 @@ async def _rest(seen: Seen, watching: "asyncio.Task[None]") -> None:
 async def _watch(settings: Settings, seen: Seen, screen: Screen) -> None:
     names = TopicNames.of(settings)
     topics = (names.verdicts, names.weights, names.dead_letters)
-    async with AIOKafkaConsumer(
-        *topics, bootstrap_servers=settings.broker, auto_offset_reset="earliest", enable_auto_commit=False
-    ) as consumer:
+    async with connection.consumer(settings, *topics, auto_offset_reset="earliest") as consumer:
         while True:
             for tp, records in (await consumer.getmany(timeout_ms=200)).items():
                 for record in records:

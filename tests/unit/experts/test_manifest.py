@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -9,8 +10,10 @@ import pytest
 
 from experts.base import Passage
 from experts.errors import ManifestError, ModelError
-from experts.manifest import Label, read_files, read_manifest
+from experts.manifest import MAX_MANIFEST_BYTES, Label, read_files, read_manifest
 from experts.registry import ZOO, load_expert, names
+from experts.session import open_session
+from support.tiny_onnx import FLOAT, field, node, value
 
 
 @pytest.fixture
@@ -128,3 +131,50 @@ def test_an_expert_abstains_on_turns_of_roles_that_it_does_not_read(folder: Path
     rewrite(folder, reads={"roles": ["assistant"], "history": False, "max_tokens": 64})
     scores = load_expert(folder, "cpu").advise([Passage("user", "hello"), Passage("assistant", "hello")])
     assert [score == score for score in scores] == [False, True]
+
+
+def test_a_manifest_without_end_is_not_read_to_its_end(folder: Path) -> None:
+    (folder / "manifest.json").write_bytes(b"[" * (MAX_MANIFEST_BYTES + 1))
+    with pytest.raises(ManifestError, match=f"is over {MAX_MANIFEST_BYTES} bytes, which no manifest is"):
+        read_manifest(folder)
+
+
+def test_a_manifest_nested_too_deep_is_refused(folder: Path) -> None:
+    (folder / "manifest.json").write_bytes(b'{"manifest":' + b"[" * 500_000)
+    with pytest.raises(ManifestError, match="is not a valid manifest"):
+        read_manifest(folder)
+
+
+def test_a_link_out_of_the_folder_is_worth_what_its_sha256_is(folder: Path, tmp_path: Path) -> None:
+    """Where a file lies is not checked, what is in it is."""
+    outside = tmp_path / "elsewhere.onnx"
+    shutil.move(folder / "model.onnx", outside)
+    (folder / "model.onnx").symlink_to(outside)
+    assert load_expert(folder, "cpu").id.startswith("lexical@")
+    outside.write_bytes(outside.read_bytes() + b"x")
+    with pytest.raises(ManifestError, match=r"model\.onnx has sha256"):
+        load_expert(folder, "cpu")
+
+
+def test_files_that_the_manifest_does_not_name_are_not_read(folder: Path) -> None:
+    os.mkfifo(folder / "extra.onnx")  # whoever opened it would hang
+    assert read_files(folder, read_manifest(folder)).keys() == read_manifest(folder).files.keys()
+    assert load_expert(folder, "cpu").id.startswith("lexical@")
+
+
+@pytest.mark.parametrize("location", ["weights.bin", "../weights.bin"])
+def test_a_model_that_keeps_weights_in_a_file_nobody_checked_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, location: str
+) -> None:
+    """ONNX can name files beside the model; ONNX Runtime must not find them where the process happens to stand."""
+    monkeypatch.chdir(tmp_path)
+    for place in (tmp_path, tmp_path.parent):
+        (place / "weights.bin").write_bytes(b"\0" * 16)
+    entry = field(13, field(1, "location") + field(2, location))
+    weights = field(1, 4) + field(2, FLOAT) + field(8, "w") + entry + field(14, 1)
+    graph = field(1, node("Add", ("x", "w"), "y")) + field(2, "g") + field(5, weights)
+    graph += field(11, value("x", FLOAT, 4)) + field(12, value("y", FLOAT, 4))
+    model = field(1, 9) + field(7, graph) + field(8, field(1, "") + field(2, 17))
+    with pytest.raises(ModelError, match=r"the model cannot be loaded \(") as refused:
+        open_session(model, "the model", "cpu")
+    assert "xternal" in str(refused.value) or "model_path" in str(refused.value)

@@ -134,6 +134,16 @@ def test_a_broker_that_ends_at_once_shows_its_last_error(bare: Path, jars: None,
     assert broker.status(tmp_path / "b") is None
 
 
+def test_a_program_of_others_gets_none_of_our_settings(
+    bare: Path, jars: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AEGIS_SASL_PASSWORD", "a-canary-of-a-secret")
+    java(bare, run=f"set > {tmp_path}/environment; exit 1")
+    refusal(tmp_path / "b")
+    assert "PATH" in (tmp_path / "environment").read_text()
+    assert "AEGIS" not in (tmp_path / "environment").read_text()
+
+
 def test_a_broker_that_never_serves_is_ended(bare: Path, jars: None, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "never")
     java(bare, run=f"echo $$ > {tmp_path}/pid; echo starting; read x < {tmp_path}/never")

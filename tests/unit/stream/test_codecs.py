@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.codecs import Rejected, decode_label, decode_turn, encode
-from stream.records import Label, Turn
+from stream.records import MOST_HISTORY, Label, Turn
 
 TURN = {
     "turn_id": "t",
@@ -113,3 +113,25 @@ def test_what_is_encoded_is_decoded_again(name: str, text: str, metadata: dict[s
     first = decode_turn(turn(turn_id=name, text=text, metadata=metadata), 10_000)
     assert isinstance(first, Turn)
     assert decode_turn(encode(first), 10_000) == first
+
+
+def test_a_history_of_more_messages_than_any_expert_reads_is_out_of_range() -> None:
+    """Each may be empty, so no bound on texts bounds their number."""
+    empty = {"role": "user", "text": ""}
+    assert isinstance(decode_turn(turn(history=[empty] * MOST_HISTORY), 100), Turn)
+    assert reason(decode_turn(turn(history=[empty] * (MOST_HISTORY + 1)), 100)) == "out_of_range"
+
+
+CANARY = "canary"
+PLACES: list[Any] = [CANARY, [CANARY], {CANARY: CANARY}, {CANARY: 1}, [{CANARY: [1]}], 7, None, "\ud800" + CANARY]
+
+
+@pytest.mark.parametrize("message", [TURN, LABEL])
+@pytest.mark.parametrize("wrong", PLACES)
+def test_no_detail_of_any_wrong_field_quotes_it(message: dict[str, Any], wrong: Any) -> None:
+    for name in {*message, "tenant", "history", "metadata", "categories", "source"}:
+        for value in (wrong, {"role": wrong, "text": wrong}, [wrong]):
+            raw = json.dumps({**message, name: value}).encode()
+            for damaged in (raw, raw[:-3], raw + b"x"):
+                for found in (decode_turn(damaged, 100), decode_label(damaged)):
+                    assert not (isinstance(found, Rejected) and CANARY in repr(found)), found

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.expert_modes import Wish, Wishes, lineup
+from stream.expert_modes import LONGEST_NAME, Wish, Wishes, lineup
 from stream.records import ModeName
 
 BASE = ("lexical", "toxic")
@@ -128,3 +128,8 @@ def test_a_worker_that_starts_late_comes_to_the_same_from_the_compacted_topic(
 def test_wishes_are_older_and_newer_by_their_place_in_the_topic() -> None:
     wishes = {"toxic": Wish("disabled", (5, 0)), "lexical": Wish("disabled", (4, 0))}
     assert lineup(BASE, wishes).unmet == {"toxic"}
+
+
+def test_a_name_longer_than_any_is_no_experts() -> None:
+    wishes = said(record(0, "x" * LONGEST_NAME, "shadow"), record(1, "x" * (LONGEST_NAME + 1), "shadow"))
+    assert (len(wishes.wishes), wishes.unreadable) == (1, 1)

@@ -7,7 +7,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.routing import FIRST, TRIED, TRIES, Journey, candidates, next_stop
+from stream.routing import FIRST, MOST_HEADER_BYTES, TRIED, TRIES, Journey, candidates, next_stop
 
 
 @given(st.binary(min_size=1), st.integers(1, 50))
@@ -59,3 +59,11 @@ def test_headers_of_strangers_are_no_numbers(value: bytes | None) -> None:
 def test_a_journey_survives_its_headers() -> None:
     journey = Journey((3, 1), 1_700_000_000_000, 4, 1_700_000_000_123)
     assert Journey.of(journey.headers()) == journey
+
+
+def test_a_list_of_partitions_as_long_as_a_message_is_not_carried_on() -> None:
+    """It would be forwarded longer than it came, until the broker refuses the label and the worker ends at it."""
+    endless = b",".join(b"%d" % number for number in range(100_000))
+    assert Journey.of([(TRIED, endless)]) == Journey()
+    longest = b"1" * 15 + b",1" * ((MOST_HEADER_BYTES - 15) // 2)
+    assert len(Journey.of([(TRIED, longest)]).tried) == 2

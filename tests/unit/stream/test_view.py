@@ -1,9 +1,12 @@
 """What the merged view makes of the records of `moments.v1`, whatever a tenant is called."""
 
+import msgspec
 import pytest
+import structlog
 
 from ensemble.moments import zero
 from stream import projection
+from stream.errors import StateError
 from stream.settings import Settings
 from stream.view import MergedView
 
@@ -22,3 +25,25 @@ def test_a_part_of_an_owner_that_was_overtaken_is_dropped() -> None:
     view.learn(0, projection.part_key("a/user"), projection.encode_part(7, zero(("new@1",))))
     view.learn(0, projection.part_key("a/user"), projection.encode_part(6, zero(("old@1",))))
     assert view.total("a/user").experts == ("new@1",)
+
+
+STRANGE = [None, b"", b"\xff", b"m\xff", b"ma/user", b"ba/user", b"pa/user", b"c", b"anything"]
+
+
+NO_RECORDS = [b"", b"\xff" * 100, b"not a record", b"[]", b"\x93\x01\x07\xc4\x02AM", b"[0]", b"[-1]"]
+
+
+@pytest.mark.parametrize("value", NO_RECORDS)
+@pytest.mark.parametrize("key", STRANGE)
+def test_a_record_that_no_worker_wrote_is_passed_over_and_told(key: bytes | None, value: bytes) -> None:
+    view = MergedView(Settings())
+    with structlog.testing.capture_logs() as events:
+        view.learn(0, key, value)
+    assert (view.contexts(), view.partition_counts, view.baselines, view.priors) == ([], [], {}, {})
+    assert [event["event"] for event in events] == ["moments_record_ignored"]
+
+
+def test_a_record_of_another_version_is_not_passed_over() -> None:
+    view = MergedView(Settings())
+    with pytest.raises(StateError, match="run the version that wrote it"):
+        view.learn(0, projection.part_key("a/user"), msgspec.msgpack.encode([2, 7, b"AM"]))
