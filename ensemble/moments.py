@@ -239,8 +239,9 @@ def rescale(moments: Moments, at: float) -> Moments:
 
 
 def _sum(records: tuple[Moments, ...]) -> Moments:
-    """Each array of all records at once, over the sorted union of their experts, at the latest of their reference times:
-    a context has a record in each partition, and a dozen small sums one by one cost five times as much."""
+    """Each array of all records at once, over the sorted union of their experts, at the latest of their reference
+    times. A context has a record in each partition, and a dozen sums of two cost five times as much.
+    """
     first = records[0]
     for other in records[1:]:
         if first.half_lives != other.half_lives:
@@ -254,7 +255,7 @@ def _sum(records: tuple[Moments, ...]) -> Moments:
     decay = _decay(np.array([record.at for record in records]), at, first.half_lives)
     sums: dict[str, Any] = {}
     for name in shapes(0, 0):
-        every = np.stack([getattr(record, name) for record in aligned])
+        every = np.array([getattr(record, name) for record in aligned])
         if decay is not None and name in _DECAYED:
             every *= decay.reshape(*decay.shape, *[1] * (every.ndim - 2))
         sums[name] = np.add.reduce(every, axis=0)
