@@ -24,8 +24,8 @@ from ensemble.sampling import with_unasked
 from stream.asking import context_of_class, is_unasked, unasked_of
 from stream.parts import Packed
 
-TOGETHER: Final = 100
-"""Parts counted between two chances for the rest of the worker (about 5 ms)."""
+TOGETHER: Final = 50
+"""Parts counted between two chances for the rest of the worker (about 3 ms)."""
 NOTHING_KNOWN: Final[Mapping[str, float]] = {}
 """The record of a context that began with all experts alike."""
 _NEARLY: Final = 1.0 - 1e-9

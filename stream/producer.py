@@ -20,7 +20,6 @@ from aiokafka.errors import ConcurrentTransactions, KafkaError, for_code
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.producer.transaction_manager import TransactionManager
 from aiokafka.protocol.transaction import InitProducerIdRequest
-from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from msgspec import Struct
 
 from stream.errors import FencedError, WriteError
@@ -30,6 +29,7 @@ MAX_BATCH_BYTES = 900_000
 this still goes in a batch of its own."""
 RECORD_OVERHEAD = 80
 """Bytes that a record takes besides key, value and headers, rounded up: for planning what fits in one batch."""
+_GZIP = 1  # Kafka's number of it, in the attributes of a record batch
 _RETRY = 0.05
 _UNBEGUN_TRANSACTION_MS = 60_000
 """InitProducerId wants a transaction time-out; no transaction is ever open, so it never runs."""
@@ -202,7 +202,7 @@ class Producer:
 
 def _gzipped() -> BatchBuilder:
     """As `create_batch` makes them for a producer whose every batch is compressed."""
-    return BatchBuilder(MAX_BATCH_BYTES, DefaultRecordBatchBuilder.CODEC_GZIP)
+    return BatchBuilder(MAX_BATCH_BYTES, _GZIP)
 
 
 async def _one(future: "asyncio.Future[Any]", count: int) -> list[Written]:
