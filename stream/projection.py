@@ -158,16 +158,23 @@ class Projection:
             await asyncio.sleep(INTERVAL)
             generation = self._ownership.generation
             if generation and generation != self._announced:
-                self._announcing = {}
-                for number, partition in list(self._ownership.partitions.items()):
-                    self._announcing[number] = sorted(partition.contexts(), reverse=True)
-                    await asyncio.sleep(0)
-                self._announced = generation
-            self._announce()
-            await self.flush()
+                await self.begin(generation)
+            await self.publish()
+
+    async def begin(self, generation: int) -> None:
+        """What this worker owns in a new generation is to be said anew."""
+        self._announcing = {}
+        for number, partition in list(self._ownership.partitions.items()):
+            self._announcing[number] = sorted(partition.contexts(), reverse=True)
+            await asyncio.sleep(0)
+        self._announced = generation
+
+    async def publish(self) -> None:
+        """What was learned, and some more of what is said anew: a reader that knows it already drops it."""
+        self._announce()
+        await self.flush()
 
     def _announce(self) -> None:
-        """Some more of what is said anew. A reader that knows it already drops it."""
         most = ANNOUNCED_TOGETHER
         for number, contexts in list(self._announcing.items()):
             partition, some = self._ownership.partitions.get(number), contexts[-most:]

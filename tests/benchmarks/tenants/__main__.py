@@ -15,11 +15,11 @@ from pathlib import Path
 import click
 import msgspec
 import numpy as np
-from benchmarks.tenants.made import EXPERTS, labels_of
 
 from benchmarks.run import processor
 from benchmarks.tenants.filling import Filled, fill
 from benchmarks.tenants.learning import learning
+from benchmarks.tenants.made import EXPERTS, labels_of
 from benchmarks.tenants.report import render
 from benchmarks.tenants.results import Results, Topic
 from benchmarks.tenants.viewing import Found

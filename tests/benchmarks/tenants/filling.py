@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from benchmarks.tenants.made import EXPERTS, SMALL, labels_of, parts
-
 from stream import projection, topics_admin
 from stream.producer import Outgoing, Producer
 from stream.settings import Settings

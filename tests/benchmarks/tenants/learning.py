@@ -11,8 +11,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from benchmarks.tenants.made import EXPERTS, LEAST, START, MadePart, rounds
 
+from benchmarks.tenants.made import EXPERTS, LEAST, START, MadePart, rounds
 from benchmarks.tenants.measuring import watched
 from benchmarks.tenants.results import Learning
 from ensemble import HALF_LIVES, encode, fold, zero

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from benchmarks.tenants.made import LARGEST, LEAST, SMALL
-
 from benchmarks.tenants.results import Results
 
 GOALS = {"caught up, s": 60.0, "RSS, MB": 1_000.0, "warm, µs": 100.0, "cold, µs": 1_000.0, "blocked, ms": 50.0}

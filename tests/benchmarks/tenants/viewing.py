@@ -14,8 +14,8 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from benchmarks.tenants.made import EXPERTS, SMALL, labels_of, rounds
 
+from benchmarks.tenants.made import EXPERTS, SMALL, labels_of, rounds
 from benchmarks.tenants.measuring import calm_collector, rss, watched
 from benchmarks.tenants.results import Forecasts, Publishing, View
 from ensemble import fold, zero
