@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -17,6 +18,9 @@ LARGEST = 100_000
 LEAST = 10
 SMALL = 100
 """Labels of a tenant that is called small, at most: nine tenants of ten."""
+POOLED, POOL = 30, 300
+"""Parts of up to POOLED labels are drawn from POOL different ones of as many labels: making each would take minutes.
+Each is packed by itself, so that equal ones make nothing smaller."""
 CLASSES = (0.6, 0.15, 0.25)
 START, SPAN = 1_760_000_000.0, 30 * 86_400.0
 """Unix seconds, and the month over which labels came."""
@@ -47,8 +51,17 @@ def parts(tenants: int, partitions: int) -> Iterator[MadePart]:
             counts = chance.multinomial(labels, [1.0 / partitions] * partitions)
             for partition, count in enumerate(counts.tolist()):
                 if count:
-                    made = fold(zero(EXPERTS), rounds(chance, count))
+                    made = _made(chance, count) if count > POOLED else _pooled(count, int(chance.integers(POOL)))
                     yield MadePart(f"tenant-{rank:05}/{role}", partition, made)
+
+
+@cache
+def _pooled(count: int, number: int) -> Moments:
+    return _made(np.random.default_rng((count, number)), count)
+
+
+def _made(chance: np.random.Generator, count: int) -> Moments:
+    return fold(zero(EXPERTS), rounds(chance, count))
 
 
 def rounds(chance: np.random.Generator, count: int, start: float = START, span: float = SPAN) -> Rounds:

@@ -72,7 +72,8 @@ class Worker:
 
     def __init__(self, settings: Settings) -> None:
         self.settings, self.policies, self.view = settings, Policies(settings), MergedView(settings)
-        self.roster = Roster(Panel([InstantExpert(*expert.split("@"), salt) for salt, expert in enumerate(EXPERTS)]))
+        named = [expert.split("@") for expert in EXPERTS]
+        self.roster = Roster(Panel([InstantExpert(name, version, salt) for salt, (name, version) in enumerate(named)]))
         self.judge = Judge(self.roster, self.view, self.policies, lambda: 0)
         self._newer = NEWER
 
