@@ -38,6 +38,8 @@ REFRESH_SECONDS = 10.0
 PARENTS_SECONDS = 3.0
 """Between two times that what came is added to the parents' sums: only contexts without labels read them."""
 
+_Calibrated = tuple[DecisionThresholds, Policy]
+
 
 class MergedView:
     """The newest moments of each context and partition, their totals, and the forecasters made of them."""
@@ -46,13 +48,11 @@ class MergedView:
         self._broker = settings.broker
         self._client_id = settings.app_id
         self._topic = TopicNames.of(settings).moments
-        self._parts = Parts(settings.cache_bytes // 4)
+        share = settings.cache_bytes // 4
+        self._parts = Parts(share)
         # By context, then by policy: a record of one context must not look through those of all others.
-        half = settings.cache_bytes // 4
-        self._forecasters: Bounded[str, dict[str, Forecaster]] = Bounded(half, _size_of_forecasters)
-        self._thresholds: Bounded[str, dict[str, tuple[DecisionThresholds, Policy]]] = Bounded(
-            half, _size_of_thresholds
-        )
+        self._forecasters: Bounded[str, dict[str, Forecaster]] = Bounded(share, _forecasters_bytes)
+        self._thresholds: Bounded[str, dict[str, _Calibrated]] = Bounded(share, _thresholds_bytes)
         self._caught_up = asyncio.Event()
         self.baselines: dict[str, tuple[str, Packed | None]] = {}
         self.priors: dict[str, dict[str, float]] = {}
@@ -98,7 +98,7 @@ class MergedView:
         """The policy with the thresholds of a context now; itself where they are fixed."""
         return policy if policy.thresholds == "fixed" else self._calibrated(context, policy)[1]
 
-    def _calibrated(self, context: str, policy: Policy) -> tuple[DecisionThresholds, Policy]:
+    def _calibrated(self, context: str, policy: Policy) -> _Calibrated:
         """Made once for each change of the moments, as forecasters are: it takes half a millisecond."""
         known = self._thresholds.get(context) or {}
         if policy.name not in known:
@@ -213,9 +213,9 @@ class MergedView:
         return [TopicPartition(self._topic, number) for number in sorted(numbers)]
 
 
-def _size_of_forecasters(made: dict[str, Forecaster]) -> int:
+def _forecasters_bytes(made: dict[str, Forecaster]) -> int:
     return 1_000 + sum(1_000 + 3 * one.log_w.nbytes for one in made.values())
 
 
-def _size_of_thresholds(made: dict[str, tuple[DecisionThresholds, Policy]]) -> int:
+def _thresholds_bytes(made: dict[str, _Calibrated]) -> int:
     return 1_000 + 1_500 * len(made)
