@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import struct
 import zlib
+from functools import lru_cache
 from math import prod
 from typing import Final
 
@@ -56,6 +57,17 @@ def decode(data: bytes) -> Moments:
 
     Raises MomentsVersionError for another schema version, and MomentsCorruptError for bytes that are no record.
     """
+    body = checked(data)
+    try:
+        return _parse(body)
+    except (ValueError, AdviceError) as error:
+        raise MomentsCorruptError(f"a moments record is corrupt ({error}): restore the moments changelog") from error
+
+
+def checked(data: bytes) -> bytes:
+    """A record less its checksum, when its version is ours and the checksum is right: what can be said of it without
+    the cost of reading it. Raises as `decode` does.
+    """
     if len(data) < _HEAD.size + _CRC.size or data[:2] != b"AM":
         raise MomentsCorruptError(f"{len(data)} bytes are no moments record: restore the moments changelog")
     if data[2] != VERSION:
@@ -65,30 +77,42 @@ def decode(data: bytes) -> Moments:
     body, crc = data[: -_CRC.size], _CRC.unpack(data[-_CRC.size :])[0]
     if zlib.crc32(body) != crc:
         raise MomentsCorruptError("a moments record does not match its checksum: restore the moments changelog")
-    try:
-        return _parse(body)
-    except (ValueError, AdviceError) as error:
-        raise MomentsCorruptError(f"a moments record is corrupt ({error}): restore the moments changelog") from error
+    return body
 
 
 def _parse(body: bytes) -> Moments:
     _, _, h, k, named, rounds, at, used, cold = _HEAD.unpack_from(body)
-    axes = shapes(h, k)
-    sizes = [prod(shape) for shape in axes.values()]
+    count, places = _layout(h, k)
     bitmap_at = _HEAD.size + h * _F64.itemsize + named
-    cells_at = bitmap_at + (sum(sizes) + 7) // 8
+    cells_at = bitmap_at + (count + 7) // 8
     if cells_at > len(body):  # before anything of that size is allocated
         raise ValueError(f"{h} half-lives and {k} experts need {cells_at} bytes, it has {len(body)}")
     half_lives = np.frombuffer(body, _F64, h, _HEAD.size)
-    experts = json.loads(body[bitmap_at - named : bitmap_at])
-    if not isinstance(experts, list) or len(experts) != k or not all(isinstance(name, str) for name in experts):
-        raise ValueError(f"it names no {k} experts")
+    experts = _names(body[bitmap_at - named : bitmap_at], k)
     bitmap = np.frombuffer(body, np.uint8, cells_at - bitmap_at, bitmap_at)
-    filled = np.unpackbits(bitmap, count=sum(sizes)).astype(np.bool_)
-    if len(body) - cells_at != int(filled.sum()) * _F64.itemsize:
-        raise ValueError(f"{int(filled.sum())} cells are marked, {len(body) - cells_at} bytes follow")
-    cells = np.zeros(sum(sizes))
+    filled = np.unpackbits(bitmap, count=count).view(np.bool_)
+    marked = int(np.count_nonzero(filled))
+    if len(body) - cells_at != marked * _F64.itemsize:
+        raise ValueError(f"{marked} cells are marked, {len(body) - cells_at} bytes follow")
+    cells = np.zeros(count)
     cells[filled] = np.frombuffer(body, _F64, offset=cells_at)
-    parts = np.split(cells, np.cumsum(sizes)[:-1])
-    arrays = {name: part.reshape(shape) for (name, shape), part in zip(axes.items(), parts, strict=True)}
-    return Moments(tuple(experts), tuple(half_lives.tolist()), at, rounds, used, cold, **arrays)
+    arrays = {name: cells[start:stop].reshape(shape) for name, start, stop, shape in places}
+    return Moments(experts, tuple(half_lives.tolist()), at, rounds, used, cold, **arrays)
+
+
+@lru_cache(maxsize=64)  # a worker meets a panel or two, and works the same numbers out for every record
+def _layout(h: int, k: int) -> tuple[int, tuple[tuple[str, int, int, tuple[int, ...]], ...]]:
+    """How many cells there are, and from where to where those of each array stand, with its shape."""
+    places, start = [], 0
+    for name, shape in shapes(h, k).items():
+        places.append((name, start, start + prod(shape), shape))
+        start += prod(shape)
+    return start, tuple(places)
+
+
+@lru_cache(maxsize=256)  # also so that thousands of records share one tuple of names
+def _names(data: bytes, k: int) -> tuple[str, ...]:
+    names = json.loads(data)
+    if not isinstance(names, list) or len(names) != k or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"it names no {k} experts")
+    return tuple(names)

@@ -30,7 +30,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
 from itertools import pairwise
 from math import inf
 from typing import Any, Final
@@ -189,8 +188,7 @@ def merge(a: Moments, b: Moments) -> Moments:
 
     Raises MomentsMismatchError when their half-lives differ.
     """
-    experts = tuple(sorted({*a.experts, *b.experts}))
-    return _plus(align(a, experts), align(b, experts))
+    return _sum((a, b))
 
 
 def subtract(moments: Moments, baseline: Moments) -> Moments:
@@ -202,9 +200,13 @@ def subtract(moments: Moments, baseline: Moments) -> Moments:
 
 
 def total(records: Iterable[Moments]) -> Moments:
-    """The sum of any number of records; of none, the moments of no rounds of no expert under the default half-lives."""
+    """The sum of any number of records, taken in their order: the same records give the same bits. Of none, the moments
+    of no rounds of no expert under the default half-lives.
+
+    Raises MomentsMismatchError when their half-lives differ.
+    """
     found = tuple(records)
-    return reduce(merge, found) if found else zero(())
+    return _sum(found) if len(found) > 1 else found[0] if found else zero(())
 
 
 def align(moments: Moments, experts: Sequence[str]) -> Moments:
@@ -236,12 +238,39 @@ def rescale(moments: Moments, at: float) -> Moments:
     return replace(moments, at=at, **faded)
 
 
-def _plus(a: Moments, b: Moments) -> Moments:
-    if a.half_lives != b.half_lives:
-        raise MomentsMismatchError(
-            f"moments under half-lives {a.half_lives} and {b.half_lives} have no sum: "
-            "keep the half-lives that the moments topic was started with, or start a new one"
-        )
-    at = max(a.at, b.at)
-    a, b = rescale(a, at), rescale(b, at)
-    return replace(a, **{name: getattr(a, name) + getattr(b, name) for name in SUMS})
+def _sum(records: tuple[Moments, ...]) -> Moments:
+    """Each array of all records at once, over the sorted union of their experts, at the latest of their reference
+    times. A context has a record in each partition, and a dozen sums of two cost five times as much.
+    """
+    first = records[0]
+    for other in records[1:]:
+        if first.half_lives != other.half_lives:
+            raise MomentsMismatchError(
+                f"moments under half-lives {first.half_lives} and {other.half_lives} have no sum: "
+                "keep the half-lives that the moments topic was started with, or start a new one"
+            )
+    experts = tuple(sorted(set().union(*(record.experts for record in records))))
+    aligned = [align(record, experts) for record in records]
+    at = max(record.at for record in records)
+    decay = _decay(np.array([record.at for record in records]), at, first.half_lives)
+    sums: dict[str, Any] = {}
+    for name in shapes(0, 0):
+        every = np.array([getattr(record, name) for record in aligned])
+        if decay is not None and name in _DECAYED:
+            every *= decay.reshape(*decay.shape, *[1] * (every.ndim - 2))
+        sums[name] = np.add.reduce(every, axis=0)
+    return Moments(
+        experts,
+        first.half_lives,
+        at,
+        rounds=sum(record.rounds for record in records),
+        used=sum(record.used for record in records),
+        cold=sum(record.cold for record in records),
+        **sums,
+    )
+
+
+def _decay(times: Floats, at: float, half_lives: tuple[float, ...]) -> Floats | None:
+    """[N, H] what decayed sums that refer to `times` count at the time `at`; None where all count in full."""
+    ages = np.where(times == -inf, 0.0, times - at) if at > -inf else np.zeros(len(times))  # -inf: only zeros
+    return np.exp2(ages[:, None] / np.array(half_lives)) if ages.any() else None

@@ -1,7 +1,9 @@
 """From turns to decisions, on a broker and without one: what experts advise, weighed as the contexts have learned."""
 
+import asyncio
+import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from experts.base import Advice, Passage
 from stream.policies import Policies
@@ -10,6 +12,9 @@ from stream.roster import Roster
 from stream.state import Pending, context_of
 from stream.verdicts import Arrival, decide
 from stream.view import MergedView
+
+BUSY_SECONDS = 0.01
+"""Of deciding without a chance for the rest of the worker."""
 
 
 class Judge:
@@ -26,19 +31,34 @@ class Judge:
         return self._roster.advise(passages)
 
     def decide(self, arrivals: Sequence[Arrival], advice: Advice) -> list[Pending]:
-        """The pending record of each arrival, in their order; all are decided at one time. `advice` is the
-        last that was asked for."""
+        """The pending record of each arrival, in their order; all are decided at one time. `advice` is the last that
+        was asked for."""
+        decided: dict[int, Pending] = {}
+        for some in self._by_context(arrivals, advice):
+            decided.update(some)
+        return [decided[row] for row in range(len(arrivals))]
+
+    async def decide_beside(self, arrivals: Sequence[Arrival], advice: Advice) -> list[Pending]:
+        """The same, with a chance for the rest of the worker now and then: turns of many contexts take long."""
+        decided: dict[int, Pending] = {}
+        since = time.perf_counter()
+        for some in self._by_context(arrivals, advice):
+            decided.update(some)
+            if time.perf_counter() - since > BUSY_SECONDS:
+                await asyncio.sleep(0)
+                since = time.perf_counter()
+        return [decided[row] for row in range(len(arrivals))]
+
+    def _by_context(self, arrivals: Sequence[Arrival], advice: Advice) -> Iterator[Iterable[tuple[int, Pending]]]:
+        """Row and record of the turns of one context after the other."""
         contexts: dict[tuple[str, Role], list[int]] = defaultdict(list)
         for row, arrival in enumerate(arrivals):
-            turn = arrival.turn
-            contexts[turn.tenant, turn.role].append(row)
-        now, decided = self._clock(), dict[int, Pending]()
+            contexts[arrival.turn.tenant, arrival.turn.role].append(row)
+        now, experts, voters = self._clock(), self._roster.ids, self._roster.voters
         for (tenant, role), rows in contexts.items():
             context = context_of(tenant, role)
             policy = self._policies.of(context)
-            forecaster = self._view.forecaster(context, policy, self._roster.voters)
+            forecaster = self._view.forecaster(context, policy, voters)
             chosen = [arrivals[row] for row in rows]
             policy = self._view.deciding(context, policy)
-            pending = decide(chosen, rows, advice, self._roster.ids, forecaster, policy, now)
-            decided.update(zip(rows, pending, strict=True))
-        return [decided[row] for row in range(len(arrivals))]
+            yield zip(rows, decide(chosen, rows, advice, experts, forecaster, policy, now), strict=True)

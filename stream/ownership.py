@@ -91,7 +91,10 @@ class Ownership:
         try:
             for number in whole - set(self.partitions):
                 store = self._open_store(number)
-                self.partitions[number] = Partition(number, self._names.changelog, store, self._producer, self._fatal)
+                sums = self._settings.cache_bytes // 4 // self._settings.partitions
+                self.partitions[number] = Partition(
+                    number, self._names.changelog, store, self._producer, self._fatal, sums
+                )
             await asyncio.gather(*(self._claim(partition) for partition in self.partitions.values()))
         except StreamError as error:
             self._fatal(error)

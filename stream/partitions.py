@@ -12,9 +12,13 @@ from aiokafka.errors import KafkaError
 from ensemble.codec import decode
 from ensemble.moments import Moments, zero
 from stream import state
+from stream.bounded import Bounded, bytes_of
 from stream.errors import StreamError, WriteError
 from stream.producer import Outgoing, Written, fenced
 from stream.stores import PartitionStore
+
+SUMS_BYTES = 4 << 20
+"""Of decoded moments in one partition, unless told otherwise: 240 contexts."""
 
 
 class Appender(Protocol):
@@ -37,7 +41,15 @@ class Partition:
     between see each other's effects. `next_offset`: where the next changelog record must land; if it lands elsewhere
     another writer is at work, and this one ends."""
 
-    def __init__(self, number: int, changelog: str, store: PartitionStore, producer: Appender, fatal: Fatal) -> None:
+    def __init__(
+        self,
+        number: int,
+        changelog: str,
+        store: PartitionStore,
+        producer: Appender,
+        fatal: Fatal,
+        sums_bytes: int = SUMS_BYTES,
+    ) -> None:
         self.number = number
         self.changelog = changelog
         self.store = store
@@ -45,7 +57,7 @@ class Partition:
         self.next_offset = -1
         self.early: dict[bytes, set[bytes]] = {}
         self.due: list[tuple[int, bytes]] = []
-        self.moments: dict[str, Moments] = {}
+        self.moments: Bounded[str, Moments] = Bounded(sums_bytes, bytes_of)
         self._producer = producer
         self._fatal = fatal
         self._unacknowledged: deque[dict[bytes, bytes | None]] = deque()
@@ -120,7 +132,8 @@ class Partition:
 
     def rebuild(self) -> None:
         """After recovery: indexes and caches are derived from the records."""
-        self.early, self.due, self.moments = {}, [], {}
+        self.early, self.due = {}, []
+        self.moments.clear()
         for key, value in self.store.scan(state.EARLY):
             self._index_early(key, value)
 
@@ -135,11 +148,13 @@ class Partition:
                 del self.early[prefix]
 
     def moments_of(self, context: str) -> Moments:
-        """The sums of a context in this partition, all of them zero where nothing was learned yet."""
-        if context not in self.moments:
+        """The sums of a context in this partition, all of them zero where nothing was learned yet. What was forgotten
+        is read from what was written last, acknowledged or not, so forgetting loses nothing."""
+        known = self.moments.get(context)
+        if known is None:
             stored = self.get(state.moments_key(context))
-            self.moments[context] = decode(stored) if stored is not None else zero(())
-        return self.moments[context]
+            known = self.moments[context] = decode(stored) if stored is not None else zero(())
+        return known
 
     def contexts(self) -> Iterator[str]:
         """Contexts that have learned something here."""

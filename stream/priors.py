@@ -9,20 +9,23 @@ when a context has its first labelled rounds (`weights.WeightsPublisher`). Until
 may move, so it forecasts without the context's own moments and stores `used` = 0: such rounds are `Moments.cold`, and
 every other round of the context was forecast from the prior in the record."""
 
+from collections import defaultdict
 from collections.abc import Mapping
+from itertools import islice
 from typing import Final
 
 import numpy as np
 
 from ensemble.forecaster import Forecaster, blend
-from ensemble.moments import Moments, merge, subtract, total, zero
+from ensemble.moments import Moments, subtract, total, zero
 from ensemble.policy import Policy
 from ensemble.rounds import Floats
 from ensemble.sampling import with_unasked
 from stream.asking import context_of_class, is_unasked, unasked_of
+from stream.parts import Packed
 
-TOGETHER: Final = 40
-"""Parts counted between two chances for the rest of the worker (about 10 ms)."""
+TOGETHER: Final = 50
+"""Parts counted between two chances for the rest of the worker (about 3 ms)."""
 NOTHING_KNOWN: Final[Mapping[str, float]] = {}
 """The record of a context that began with all experts alike."""
 _NEARLY: Final = 1.0 - 1e-9
@@ -35,24 +38,30 @@ class Parents:
 
     def __init__(self) -> None:
         self._sums: dict[str, Moments] = {}
-        self._counted: dict[str, dict[int, Moments]] = {}
-        self._waiting: dict[tuple[str, int], Moments] = {}
+        self._counted: dict[str, dict[int, Packed]] = {}
+        self._waiting: dict[tuple[str, int], Packed] = {}
         self._cold: dict[tuple[str, Policy, tuple[str, ...]], Forecaster] = {}
 
-    def take(self, key: str, partition: int, moments: Moments) -> None:
+    def take(self, key: str, partition: int, part: Packed) -> None:
         """The newest part of this key and partition; it counts when `count` has come to it."""
-        self._waiting[key, partition] = moments
+        self._waiting[key, partition] = part
 
     def count(self, most: int = TOGETHER) -> bool:
         """Bring the sums up to date with some parts that came; False when there are no more."""
-        for key, partition in list(self._waiting)[:most]:
-            moments = self._waiting.pop((key, partition))
+        added, replaced = defaultdict[str, list[Packed]](list), defaultdict[str, list[Packed]](list)
+        for key, partition in list(islice(self._waiting, most)):
+            part = self._waiting.pop((key, partition))
             counted = self._counted.setdefault(key, {})
-            before, role = counted.get(partition), _role(key)
-            known = self._sums.get(role)
-            added = moments if before is None else subtract(moments, before)
-            self._sums[role] = added if known is None else merge(known, added)
-            counted[partition] = moments
+            if partition in counted:
+                replaced[_role(key)].append(counted[partition])
+            added[_role(key)].append(part)
+            counted[partition] = part
+        for role, parts in added.items():
+            known = [self._sums[role]] if role in self._sums else []
+            grown = total([*known, *(part.moments() for part in parts)])
+            before = replaced.get(role, ())
+            self._sums[role] = subtract(grown, total(part.moments() for part in before)) if before else grown
+        if added:
             self._cold.clear()
         return bool(self._waiting)
 
@@ -88,7 +97,10 @@ class Parents:
 
     def _own(self, context: str, policy: Policy) -> Moments | None:
         """What of a context's own is in the sums."""
-        asked, unasked = (total(self._counted.get(key, {}).values()) for key in (context, unasked_of(context)))
+        asked, unasked = (
+            total(part.moments() for part in self._counted.get(key, {}).values())
+            for key in (context, unasked_of(context))
+        )
         own = with_unasked(asked, unasked, policy.unasked)
         return own if own.experts else None
 

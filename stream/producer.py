@@ -11,12 +11,13 @@ batch is popped from the queue (`MessageAccumulator._pop_batch`), in the order `
 `producer_epoch`."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
 from aiokafka.client import ConnectionGroup, CoordinationType
 from aiokafka.errors import ConcurrentTransactions, KafkaError, for_code
+from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.producer.transaction_manager import TransactionManager
 from aiokafka.protocol.transaction import InitProducerIdRequest
 from msgspec import Struct
@@ -31,6 +32,7 @@ MAX_BATCH_BYTES = 900_000
 this still goes in a batch of its own."""
 RECORD_OVERHEAD = 80
 """Bytes that a record takes besides key, value and headers, rounded up: for planning what fits in one batch."""
+_GZIP = 1  # Kafka's number of it, in the attributes of a record batch
 _RETRY = 0.05
 _UNBEGUN_TRANSACTION_MS = 60_000
 """InitProducerId wants a transaction time-out; no transaction is ever open, so it never runs."""
@@ -147,16 +149,17 @@ class Producer:
             await asyncio.sleep(_RETRY)
 
     def append(
-        self, topic: str, partition: int, records: Sequence[Outgoing], atomic: bool = False
+        self, topic: str, partition: int, records: Sequence[Outgoing], atomic: bool = False, gzip: bool = False
     ) -> "asyncio.Future[list[Written]]":
         """Queue records for one partition, after everything queued for it before. Synchronous, so callers on one loop
         see one order.
 
         atomic: all in one record batch, which the broker appends whole or not at all; raises ValueError if they do not
-        fit. The future fails with what the broker said."""
+        fit. gzip: batches are sent and kept compressed, which any reader undoes. The future fails with what the broker
+        said."""
         accumulator = self._aio._message_accumulator
         tp = TopicPartition(topic, partition)
-        builders = self._build(records)
+        builders = self._build(records, _gzipped if gzip else self._aio.create_batch)
         if atomic and len(builders) > 1:
             raise ValueError(f"{len(records)} records do not fit one batch of {MAX_BATCH_BYTES} bytes")
         if accumulator._exception is not None:
@@ -174,13 +177,13 @@ class Producer:
         written.add_done_callback(self._unacknowledged.pop)
         return written
 
-    def _build(self, records: Sequence[Outgoing]) -> list[tuple[Any, int]]:
-        builder = self._aio.create_batch()
+    def _build(self, records: Sequence[Outgoing], create: Callable[[], Any]) -> list[tuple[Any, int]]:
+        builder = create()
         built, count = [], 0
         for r in records:
             if builder.append(timestamp=r.timestamp, key=r.key, value=r.value, headers=r.headers) is None:
                 built.append((builder, count))
-                builder, count = self._aio.create_batch(), 0
+                builder, count = create(), 0
                 builder.append(timestamp=r.timestamp, key=r.key, value=r.value, headers=r.headers)
             count += 1
         built.append((builder, count))
@@ -201,6 +204,11 @@ class Producer:
 def transactional_id(app_id: str, topic: str, partition: int) -> str:
     """The name under which the broker counts the owners of a partition."""
     return f"{app_id}-{topic}-{partition}"
+
+
+def _gzipped() -> BatchBuilder:
+    """As `create_batch` makes them for a producer whose every batch is compressed."""
+    return BatchBuilder(MAX_BATCH_BYTES, _GZIP)
 
 
 async def _one(future: "asyncio.Future[Any]", count: int) -> list[Written]:

@@ -6,7 +6,7 @@ contexts anew when it becomes ready, and each record carries the changelog offse
 drops one that is older than what it has (an owner that was paused can still write here)."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Annotated
 
 import msgspec
@@ -17,9 +17,16 @@ from stream.errors import StateError
 from stream.ownership import Ownership
 from stream.partitions import Partition
 from stream.producer import Outgoing, Producer
+from stream.state import moments_key
 
 INTERVAL = 0.2
 """Seconds between publications: learning is hours late anyway, and the bound counts staleness as delay."""
+TOGETHER = 25
+"""Contexts in one record batch: gzip takes about 2 ms for them, and a batch for each of a dozen partitions may come at
+once."""
+ANNOUNCED_TOGETHER = 1_000
+"""Contexts an interval that a beginning owner says anew: 5,000 a second, so that 10,000 tenants take half a minute and
+a tenth of the loop's time."""
 PART, BASELINE, PRIOR, COUNTS = b"m", b"b", b"p", b"c"
 """What a key begins with: moments, baseline or prior of the context that follows, or a number of partitions that turns
 have had. A tenant may have any name, so a context never stands alone. All but moments are in partition 0."""
@@ -74,25 +81,35 @@ _Count = Annotated[int, msgspec.Meta(ge=1)]  # a key's hash is divided by it
 _counts = msgspec.json.Decoder(Annotated[list[_Count], msgspec.Meta(min_length=1, max_length=1_000)])
 
 
-def decode_part(value: bytes) -> tuple[int, Moments]:
-    """(changelog offset, moments). Raises StateError for another version."""
+def part_of(value: bytes) -> tuple[int, bytes]:
+    """(changelog offset, moments as they are encoded). Raises StateError for another version."""
     part = _parts.decode(value)
     if part.version != VERSION:
         raise StateError(
             f"a moments record has schema version {part.version}, this worker reads {VERSION}:"
             " run the version that wrote it"
         )
-    return part.offset, decode(part.moments)
+    return part.offset, part.moments
+
+
+def decode_part(value: bytes) -> tuple[int, Moments]:
+    """(changelog offset, moments)."""
+    offset, record = part_of(value)
+    return offset, decode(record)
 
 
 def encode_part(offset: int, moments: Moments) -> bytes:
-    return _encoder.encode(Part(VERSION, offset, encode(moments)))
+    return _encode_part(offset, encode(moments))
 
 
-def decode_baseline(value: bytes) -> tuple[str, Moments | None]:
-    """(fingerprint of the policy, moments when it began)."""
+def _encode_part(offset: int, record: bytes) -> bytes:
+    return _encoder.encode(Part(VERSION, offset, record))
+
+
+def baseline_of(value: bytes) -> tuple[str, bytes | None]:
+    """(fingerprint of the policy, moments when it began as they are encoded)."""
     baseline = _baselines.decode(value)
-    return baseline.fingerprint, decode(baseline.moments) if baseline.moments is not None else None
+    return baseline.fingerprint, baseline.moments
 
 
 def encode_baseline(fingerprint: str, moments: Moments | None) -> bytes:
@@ -127,13 +144,15 @@ def count_record(partitions: int) -> Outgoing:
 
 
 class Projection:
-    """Collects the contexts that changed, and publishes each at most once an interval."""
+    """Collects the contexts that changed, and publishes each at most once an interval; beside them, some at a time, all
+    contexts of a partition whose owner begins."""
 
     def __init__(self, producer: Producer, topic: str, ownership: Ownership) -> None:
         self._producer = producer
         self._topic = topic
         self._ownership = ownership
         self._touched: dict[int, set[str]] = {}
+        self._announcing: dict[int, list[str]] = {}
         self._announced = 0
 
     def touch(self, partition: Partition, contexts: Iterable[str]) -> None:
@@ -146,20 +165,54 @@ class Projection:
             await asyncio.sleep(INTERVAL)
             generation = self._ownership.generation
             if generation and generation != self._announced:
-                for partition in self._ownership.partitions.values():
-                    self.touch(partition, partition.contexts())
-                self._announced = generation
-            await self.flush()
+                await self.begin(generation)
+            await self.publish()
+
+    async def begin(self, generation: int) -> None:
+        """What this worker owns in a new generation is to be said anew."""
+        self._announcing = {}
+        for number, partition in list(self._ownership.partitions.items()):
+            self._announcing[number] = sorted(partition.contexts(), reverse=True)
+            await asyncio.sleep(0)
+        self._announced = generation
+
+    async def publish(self) -> None:
+        """What was learned, and some more of what is said anew: a reader that knows it already drops it."""
+        self._announce()
+        await self.flush()
+
+    def _announce(self) -> None:
+        most = ANNOUNCED_TOGETHER
+        for number, contexts in list(self._announcing.items()):
+            partition, some = self._ownership.partitions.get(number), contexts[-most:]
+            del contexts[len(contexts) - len(some) :]
+            if not contexts or partition is None:
+                del self._announcing[number]
+            if partition is not None:
+                self.touch(partition, some)
+            most -= len(some)
+            if most <= 0:
+                return
 
     async def flush(self) -> None:
         touched, self._touched = self._touched, {}
         sent = []
         for number, contexts in touched.items():
-            partition = self._ownership.partitions.get(number)
-            if partition is not None and contexts and partition.generation:
-                offset = partition.next_offset - 1
-                records = [
-                    Outgoing(part_key(c), encode_part(offset, partition.moments_of(c))) for c in sorted(contexts)
-                ]
-                sent.append(self._producer.append(self._topic, number, records))
+            ordered = sorted(contexts)
+            for start in range(0, len(ordered), TOGETHER):
+                partition = self._ownership.partitions.get(number)  # it may go meanwhile
+                if partition is None or not partition.generation:
+                    break
+                records = list(_records(partition, ordered[start : start + TOGETHER]))
+                sent.append(self._producer.append(self._topic, number, records, gzip=True))
+                await asyncio.sleep(0)
         await asyncio.gather(*sent)
+
+
+def _records(partition: Partition, contexts: Iterable[str]) -> Iterator[Outgoing]:
+    """The store's own bytes: they are what the broker has acknowledged, as of the changelog offset beside them."""
+    offset = partition.next_offset - 1
+    for context in contexts:
+        record = partition.store.get(moments_key(context))
+        if record is not None:
+            yield Outgoing(part_key(context), _encode_part(offset, record))

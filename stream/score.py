@@ -156,7 +156,10 @@ class Scorer:
         for part in slices:
             part.check()
         self._count_asleep(advice)
-        return self._judge.decide(list(fresh.arrivals.values()), advice)
+        decided = await self._judge.decide_beside(list(fresh.arrivals.values()), advice)
+        for part in slices:
+            part.check()
+        return decided
 
     def _count_asleep(self, advice: Advice) -> None:
         for code in range(1, len(STATUS_NAMES)):

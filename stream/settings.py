@@ -149,6 +149,11 @@ class Settings(BaseSettings):
     label_horizon: Seconds = Field(default=7 * 86400.0, ge=1.0, le=365 * 86400.0)
     """Seconds after its verdict during which a turn's label is still learned. People answer within days; each day more
     keeps a day's turns (about 300 bytes each) in the state."""
+    cache_bytes: int = Field(default=128 << 20, ge=1 << 20, le=1 << 40)
+    """Bytes of memory for what a worker makes of the moments of the contexts (tenant and role) used last: a quarter for
+    decoded sums over partitions, half for forecasters and thresholds, a quarter for the sums of its own partitions.
+    What does not fit is made anew from its records when it is used, in about a millisecond. 128 MiB hold the
+    forecasters of 10,000 contexts; the records themselves stand beside this, packed."""
     max_text_bytes: int = Field(default=65536, ge=1, le=500_000)
     """Bytes of UTF-8 in a turn's text; a longer one is a dead letter. 64 KiB is a long essay; the ceiling keeps the
     verdict and the pending record under Kafka's 1 MiB a message."""

@@ -13,12 +13,14 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from ensemble.errors import MomentsCorruptError
 from ensemble.forecaster import Forecaster
-from ensemble.moments import Moments, total
+from ensemble.moments import Moments
 from ensemble.policy import Policy
 from ensemble.sampling import with_unasked
 from ensemble.thresholds import DecisionThresholds, calibrate
 from stream import projection
 from stream.asking import context_of_class, unasked_of
+from stream.bounded import Bounded
+from stream.parts import Packed, Parts
 from stream.priors import Parents, aligned
 from stream.reading import reader, take_up
 from stream.settings import Settings
@@ -27,10 +29,18 @@ from stream.topics import TopicNames
 log = structlog.get_logger()
 
 POLL_MS = 500
+RECORDS_TOGETHER = 100
+"""Read at a time, at most: unzipping what the broker has sent takes up to 0.05 ms a record, and holds the loop."""
+BUSY_SECONDS = 0.005
+"""That records are taken in without a chance for the rest of the worker."""
+PROGRESS_SECONDS = 5.0
+"""Between two progress lines while the view catches up."""
 REFRESH_SECONDS = 2.0
 """Between looks at how many partitions there are, as the client has last heard (`METADATA_MS`)."""
 PARENTS_SECONDS = 3.0
 """Between two times that what came is added to the parents' sums: only contexts without labels read them."""
+
+_Calibrated = tuple[DecisionThresholds, Policy]
 
 
 class MergedView:
@@ -39,13 +49,13 @@ class MergedView:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._topic = TopicNames.of(settings).moments
-        self._parts: dict[str, dict[int, tuple[int, Moments]]] = {}
-        self._totals: dict[str, Moments] = {}
+        share = settings.cache_bytes // 4
+        self._parts = Parts(share)
         # By context, then by policy: a record of one context must not look through those of all others.
-        self._forecasters: dict[str, dict[str, Forecaster]] = {}
-        self._thresholds: dict[str, dict[str, tuple[DecisionThresholds, Policy]]] = {}
+        self._forecasters: Bounded[str, dict[str, Forecaster]] = Bounded(share, _forecasters_bytes)
+        self._thresholds: Bounded[str, dict[str, _Calibrated]] = Bounded(share, _thresholds_bytes)
         self._caught_up = asyncio.Event()
-        self.baselines: dict[str, tuple[str, Moments | None]] = {}
+        self.baselines: dict[str, tuple[str, Packed | None]] = {}
         self.priors: dict[str, dict[str, float]] = {}
         self.parents = Parents()
         self.partition_counts: list[int] = []
@@ -56,12 +66,9 @@ class MergedView:
         await self._caught_up.wait()
 
     def total(self, context: str) -> Moments:
-        """The sum over partitions of the labels that were asked for, or under the key of a class those of that class:
-        in the order of their numbers, so that workers with the same records agree bit for bit."""
-        if context not in self._totals:
-            parts = self._parts.get(context, {})
-            self._totals[context] = total(parts[number][1] for number in sorted(parts))
-        return self._totals[context]
+        """The sum over partitions of the labels that were asked for, or under the key of a class those of that
+        class."""
+        return self._parts.total(context)
 
     def unasked(self, context: str) -> Moments | None:
         """The sum of the labels that nobody asked for; None where there are none."""
@@ -76,11 +83,12 @@ class MergedView:
         """The weights of a context now, for the experts that vote."""
         if context not in self.priors:
             return self.parents.forecaster(context, policy, voters)
-        known = self._forecasters.setdefault(context, {})
+        known = self._forecasters.get(context) or {}
         made = known.get(policy.name)
         if made is None or made.experts != voters:
             prior = aligned(self.priors[context], voters)
-            made = known[policy.name] = Forecaster.of(self.learned(context, policy), policy, voters, prior)
+            made = Forecaster.of(self.learned(context, policy), policy, voters, prior)
+            self._forecasters[context] = known | {policy.name: made}
         return made
 
     def thresholds(self, context: str, policy: Policy) -> DecisionThresholds:
@@ -91,12 +99,13 @@ class MergedView:
         """The policy with the thresholds of a context now; itself where they are fixed."""
         return policy if policy.thresholds == "fixed" else self._calibrated(context, policy)[1]
 
-    def _calibrated(self, context: str, policy: Policy) -> tuple[DecisionThresholds, Policy]:
+    def _calibrated(self, context: str, policy: Policy) -> _Calibrated:
         """Made once for each change of the moments, as forecasters are: it takes half a millisecond."""
-        known = self._thresholds.setdefault(context, {})
+        known = self._thresholds.get(context) or {}
         if policy.name not in known:
             found = calibrate(self.learned(context, policy), policy)
-            known[policy.name] = found, found.applied(policy)
+            known = known | {policy.name: (found, found.applied(policy))}
+            self._thresholds[context] = known
         return known[policy.name]
 
     def contexts(self) -> list[str]:
@@ -123,22 +132,21 @@ class MergedView:
             counts = {*self.partition_counts, *projection.decode_counts(value)}
             self.partition_counts = sorted(counts, reverse=True)  # they only grow: the newest first
         elif key.startswith(projection.BASELINE):
-            self.baselines[projection.context_of_key(key)] = projection.decode_baseline(value)
+            fingerprint, record = projection.baseline_of(value)
+            self.baselines[projection.context_of_key(key)] = fingerprint, None if record is None else Packed(record)
         elif key.startswith(projection.PRIOR):
             context, prior = projection.context_of_key(key), projection.decode_prior(value)
             if self.priors.get(context) != prior:
                 self.begin(context, prior)
                 self.changed.add(context)
         else:
-            self._learn_part(partition, projection.context_of_key(key), *projection.decode_part(value))
+            self._learn_part(partition, projection.context_of_key(key), *projection.part_of(value))
 
-    def _learn_part(self, partition: int, key: str, offset: int, moments: Moments) -> None:
-        parts = self._parts.setdefault(key, {})
-        if partition in parts and parts[partition][0] > offset:
-            return  # of an owner that was overtaken
-        parts[partition] = (offset, moments)
-        self._totals.pop(key, None)
-        self.parents.take(key, partition, moments)
+    def _learn_part(self, partition: int, key: str, offset: int, record: bytes) -> None:
+        part = self._parts.take(key, partition, offset, record)
+        if part is None:
+            return
+        self.parents.take(key, partition, part)
         context = context_of_class(key)
         self._forget(context)
         self.changed.add(context)
@@ -150,8 +158,8 @@ class MergedView:
 
     def _forget(self, context: str) -> None:
         """What was made of a context's moments is made anew when it is asked for."""
-        self._forecasters.pop(context, None)
-        self._thresholds.pop(context, None)
+        self._forecasters.pop(context)
+        self._thresholds.pop(context)
 
     async def keep_parents(self) -> None:
         """For ever: add to the parents' sums what came, some at a time."""
@@ -163,19 +171,32 @@ class MergedView:
         async with reader(self._settings) as consumer:
             behind = await self._assign(consumer)
             loop = asyncio.get_running_loop()
-            looked = loop.time()
+            looked = told = loop.time()
             while True:
-                for tp, records in (await consumer.getmany(timeout_ms=POLL_MS)).items():
-                    for record in records:
-                        self.learn(tp.partition, record.key, record.value)
+                found = await consumer.getmany(timeout_ms=POLL_MS, max_records=RECORDS_TOGETHER)
+                await self._take_all(found)
                 if not self._caught_up.is_set():
                     behind = {tp: end for tp, end in behind.items() if await consumer.position(tp) < end}
                     if not behind:
                         self._caught_up.set()
                         log.info("view_caught_up", contexts=len(self._parts))
+                    elif loop.time() - told > PROGRESS_SECONDS:
+                        told = loop.time()
+                        log.info("view_progress", contexts=len(self._parts), partitions_behind=len(behind))
                 if loop.time() - looked > REFRESH_SECONDS:
                     looked = loop.time()
                     await take_up(consumer, await self._partitions(consumer))
+
+    async def _take_all(self, found: dict[TopicPartition, list[Any]]) -> None:
+        """Learn records in their order, and let the rest of the worker have its turn now and then."""
+        loop = asyncio.get_running_loop()
+        since = loop.time()
+        for tp, records in found.items():
+            for record in records:
+                self.learn(tp.partition, record.key, record.value)
+                if loop.time() - since > BUSY_SECONDS:
+                    await asyncio.sleep(0)
+                    since = loop.time()
 
     async def _assign(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
         """Start at the beginning; returns the end of each partition now."""
@@ -189,3 +210,11 @@ class MergedView:
         await consumer._client._wait_on_metadata(self._topic)
         numbers: Any = consumer.partitions_for_topic(self._topic) or ()
         return [TopicPartition(self._topic, number) for number in sorted(numbers)]
+
+
+def _forecasters_bytes(made: dict[str, Forecaster]) -> int:
+    return 1_000 + sum(1_000 + 3 * one.log_w.nbytes for one in made.values())
+
+
+def _thresholds_bytes(made: dict[str, _Calibrated]) -> int:
+    return 1_000 + 1_500 * len(made)

@@ -69,7 +69,7 @@ class World:
     # -- the producer's side
 
     def append(
-        self, topic: str, partition: int, records: list[Outgoing], atomic: bool = False
+        self, topic: str, partition: int, records: list[Outgoing], atomic: bool = False, gzip: bool = False
     ) -> asyncio.Future[list[Written]]:
         answer: asyncio.Future[list[Written]] = asyncio.get_event_loop().create_future()
         self.waiting[topic].append((list(records), answer))

@@ -58,6 +58,7 @@ def test_moments_of_partitions_add_up_to_the_moments_of_the_whole_in_any_groupin
     whole = learned(rounds)
     assert distance(merge(merge(a, b), merge(c, d)), whole) < RTOL
     assert distance(total([d, zero(PANEL), c, b, a]), whole) < RTOL
+    assert distance(total([zero(()), a, b, c, d]), whole) < RTOL
 
 
 @pytest.mark.parametrize("asleep", [0.0, 0.3])
@@ -243,3 +244,22 @@ def test_moments_refuse_a_name_twice_and_half_lives_out_of_order() -> None:
         zero(("a@1", "a@1"))
     with pytest.raises(AdviceError, match="infinity first"):
         zero(("a@1",), (60.0, 30.0))
+
+
+def test_the_sum_of_records_of_no_rounds_has_none() -> None:
+    nothing = total([zero(PANEL), zero(()), zero(PANEL[:2])])
+    assert (nothing.experts, nothing.rounds, nothing.at) == (PANEL, 0, -inf)
+    assert not nothing.expert.any()
+    assert total([]).experts == ()
+
+
+@given(st.lists(seeds, min_size=2, max_size=6))
+@settings(max_examples=30)
+def test_many_records_at_once_have_the_sum_that_they_have_one_after_the_other(found: list[int]) -> None:
+    records = [learned(random_rounds(seed, seed % 7, 1 + seed % 5), PANEL[: 1 + seed % 5]) for seed in found]
+    one_by_one = records[0]
+    for record in records[1:]:
+        one_by_one = merge(one_by_one, record)
+    assert distance(total(records), one_by_one) < RTOL
+    again = total(records)
+    assert all(np.array_equal(getattr(again, name), getattr(total(records), name)) for name in SUMS)

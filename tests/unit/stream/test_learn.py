@@ -45,7 +45,7 @@ class Topics:
         return COUNT
 
 
-def learn(settings: Settings, topics: Topics, here: int, labels: Iterable[Label], counts: list[int]) -> None:
+async def learn(settings: Settings, topics: Topics, here: int, labels: Iterable[Label], counts: list[int]) -> None:
     """Read labels in partition `here`, whose state is empty, when the counts of partitions so far are these."""
 
     def fatal(error: Exception) -> None:
@@ -60,7 +60,7 @@ def learn(settings: Settings, topics: Topics, here: int, labels: Iterable[Label]
         SimpleNamespace(value=encode(label), key=b"k", headers=(), timestamp=NOW, offset=offset)
         for offset, label in enumerate(labels)
     ]
-    learner._learn(Slice(partition, 0, Intake.at(0, 0), records))
+    await learner._learn(Slice(partition, 0, Intake.at(0, 0), records))
 
 
 def hashes(said: Label) -> tuple[int, int]:
@@ -73,7 +73,7 @@ async def test_a_label_is_forwarded_to_the_partition_of_its_key_even_before_any_
     settings, topics, said = Settings.load(), Topics(), label("t2")
     murmur, crc = hashes(said)
     here = next(number for number in range(COUNT) if number not in (murmur, crc))
-    learn(settings, topics, here, [said], counts=[])
+    await learn(settings, topics, here, [said], counts=[])
     ((topic, partition, (forwarded,)),) = topics.sent
     assert (topic, partition) == (TopicNames.of(settings).labels, murmur)
     assert forwarded.value == encode(said)
@@ -83,7 +83,7 @@ async def test_a_label_that_can_have_its_turn_nowhere_else_is_kept_as_early() ->
     settings, topics, said = Settings.load(), Topics(), label("t1")
     murmur, crc = hashes(said)
     assert murmur == crc
-    learn(settings, topics, murmur, [said], counts=[])
+    await learn(settings, topics, murmur, [said], counts=[])
     ((topic, partition, (kept,)),) = topics.sent
     assert (topic, partition) == (TopicNames.of(settings).changelog, murmur)
     assert kept.key == state.early_key(said.tenant, said.turn_id, said.annotator)

@@ -3,9 +3,12 @@
 import pytest
 from aiokafka.errors import ProducerFenced
 
+from ensemble import encode
 from stream import state
 from stream.errors import FencedError, WriteError
+from stream.partitions import Partition
 from support.partitions import Owned
+from support.rounds import learned, random_rounds
 
 
 async def test_a_write_is_seen_at_once_and_stored_when_it_is_acknowledged() -> None:
@@ -111,3 +114,27 @@ async def test_a_partition_without_a_record_has_no_state() -> None:
     owned.partition.write({b"pa": b"1"})
     await owned.log.acknowledge()
     assert owned.partition.has_state()
+
+
+async def test_what_a_full_cache_forgets_is_read_from_the_newest_write_acknowledged_or_not() -> None:
+    owned = Owned()
+    partition = Partition(0, "changelog", owned.partition.store, owned.log, owned.errors.append, sums_bytes=1)
+    partition.next_offset = owned.log.end
+    first, second = (learned(random_rounds(seed, 4)) for seed in (1, 2))
+    for moments in (first, second):
+        for context in ("a/user", "b/user", "c/user"):
+            partition.moments[context] = moments
+            partition.write({state.moments_key(context): encode(moments)})
+            assert len(partition.moments) == 1
+    for context in ("a/user", "b/user", "c/user"):
+        assert partition.store.get(state.moments_key(context)) is None
+        assert encode(partition.moments_of(context)) == encode(second)
+    await owned.log.acknowledge()
+    assert [encode(partition.moments_of(context)) for context in ("a/user", "c/user")] == [encode(second)] * 2
+
+
+async def test_recovery_forgets_what_was_decoded_before() -> None:
+    owned = Owned()
+    owned.partition.moments["a/user"] = learned(random_rounds(1, 4))
+    owned.partition.rebuild()
+    assert owned.partition.moments_of("a/user").rounds == 0

@@ -18,6 +18,7 @@ from ensemble import (
     Rounds,
     blend,
     distance,
+    encode,
     fold,
     merge,
     scaled,
@@ -26,6 +27,7 @@ from ensemble import (
 from ensemble.rounds import Floats
 from stream import projection
 from stream.asking import unasked_of
+from stream.parts import Packed
 from stream.priors import TOGETHER, Parents, aligned, first_prior
 from stream.settings import Settings
 from stream.view import MergedView
@@ -50,7 +52,7 @@ def favouring(expert: str, rounds: int = 40, used: float = 0.0) -> Moments:
 def counted(parts: dict[str, Moments]) -> Parents:
     parents = Parents()
     for key, moments in parts.items():
-        parents.take(key, 0, moments)
+        parents.take(key, 0, Packed(encode(moments)))
     while parents.count():
         pass
     return parents
@@ -105,7 +107,7 @@ def test_the_forecasters_of_contexts_without_labels_are_made_once_a_role_and_aga
     assert parents.forecaster("other/user", PERMISSIVE, BOTH) is made
     assert parents.forecaster("new/assistant", PERMISSIVE, BOTH) is not made
     assert parents.forecaster("new/user", PERMISSIVE, BOTH[:1]) is not made
-    parents.take("y/user", 0, favouring("bad@1", rounds=400))
+    parents.take("y/user", 0, Packed(encode(favouring("bad@1", rounds=400))))
     assert parents.forecaster("new/user", PERMISSIVE, BOTH) is made, "what came waits until it is counted"
     parents.count()
     after = parents.forecaster("new/user", PERMISSIVE, BOTH)
@@ -120,7 +122,7 @@ def test_the_parents_sums_are_those_of_the_newest_parts_however_often_they_came(
     parents, newest = Parents(), dict[tuple[str, int], Moments]()
     for tenant, partition, count_now, seed in came:
         moments = learned_of(random_rounds(seed, 5))
-        parents.take(f"{tenant}/user", partition, moments)
+        parents.take(f"{tenant}/user", partition, Packed(encode(moments)))
         newest[f"{tenant}/user", partition] = moments
         if count_now:
             parents.count()
@@ -133,7 +135,7 @@ def test_the_parents_sums_are_those_of_the_newest_parts_however_often_they_came(
 
 
 def test_parts_are_counted_some_at_a_time() -> None:
-    parents, rounds = Parents(), favouring("good@1", rounds=2)
+    parents, rounds = Parents(), Packed(encode(favouring("good@1", rounds=2)))
     for number in range(2 * TOGETHER + 1):
         parents.take(f"{number}/user", 0, rounds)
     assert [parents.count(), parents.count(), parents.count()] == [True, True, False]

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from ensemble import PERMISSIVE, Moments, cumulative
-from stream import projection
+from stream import projection, weights
 from stream.asking import unasked_of
 from stream.metrics import Metrics
 from stream.policies import Policies
@@ -61,7 +61,7 @@ class Desk:
         before = len(self.broker.sent)
         await self.publisher._publish()
         told = [record.value for topic, record in self.broker.sent[before:] if topic == self.names.weights]
-        return {weights.context: weights for weights in map(_weights.decode, filter(None, told))}
+        return {one.context: one for one in map(_weights.decode, filter(None, told))}
 
     def priors(self) -> list[tuple[str, dict[str, float]]]:
         """Every prior that was written, in order."""
@@ -149,3 +149,22 @@ async def test_a_context_that_has_only_labels_nobody_asked_for_waits_with_its_pr
 
 def loss_of(moments: Moments) -> float:
     return float(cumulative(moments.total[0], PERMISSIVE))
+
+
+async def test_while_many_contexts_wait_the_ones_that_learned_last_are_told_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(weights, "SHARE", 1e-12)
+    desk = Desk()
+    for number in range(2 * weights.TOGETHER):
+        desk.part(f"t{number:02}/user", first_rounds(number, 3))
+    told = list(await desk.publish())
+    assert told == [f"t{number:02}/user" for number in range(weights.TOGETHER)]
+    desk.part("z/user", first_rounds(99, 3))
+    told = list(await desk.publish())
+    assert told[0] == "z/user"
+    told += list(await desk.publish())
+    assert sorted(told) == [f"t{number:02}/user" for number in range(weights.TOGETHER, 2 * weights.TOGETHER)] + [
+        "z/user"
+    ]
+    assert await desk.publish() == {}
