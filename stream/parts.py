@@ -56,16 +56,15 @@ class Parts:
     def take(self, key: str, partition: int, offset: int, record: bytes) -> Packed | None:
         """What one partition has learned as of changelog offset `offset`. None when that says nothing new: it is of an
         owner that was overtaken, or an owner that begins says what is known already, of every context."""
-        parts = self._parts.setdefault(key, {})
-        known = parts.get(partition)
+        known = self._parts.get(key, {}).get(partition)
         if known is not None:
             if known[0] > offset:
                 return None
             if known[1].record() == record:
-                parts[partition] = offset, known[1]
+                self._parts[key][partition] = offset, known[1]
                 return None
-        packed = Packed(record)
-        parts[partition] = offset, packed
+        packed = Packed(record)  # what is refused here must leave no trace
+        self._parts.setdefault(key, {})[partition] = offset, packed
         self._totals.pop(key)
         return packed
 

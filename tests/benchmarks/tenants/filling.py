@@ -27,7 +27,7 @@ class Filled:
 async def fill(settings: Settings, tenants: int) -> Filled:
     """In batches as the projection's. Each record reflects a changelog offset of its own."""
     await topics_admin.create(settings)
-    producer, topic, filled = Producer(settings.broker, 60.0, "bench"), TopicNames.of(settings).moments, Filled()
+    producer, topic, filled = Producer(settings), TopicNames.of(settings).moments, Filled()
     await producer.start([topic])
     waiting: dict[int, list[Outgoing]] = defaultdict(list)
     for offset, part in enumerate(parts(tenants, settings.partitions)):
