@@ -13,7 +13,8 @@ import pytest
 from stream.broker import free_port
 from stream.dead_letters import DETAIL, OFFSET, PARTITION, TOPIC
 from stream.routing import TRIED
-from support.flow import Flow, flowing, label, record_of, turn
+from stream.topics import BROKER_MESSAGE_BYTES
+from support.flow import Flow, flowing, label, record_of, turn, unique
 from support.kafka import Record
 from support.worker_process import FAKE
 
@@ -113,3 +114,25 @@ async def test_hostile_turns_and_labels_leave_no_word_of_theirs(flow: Flow) -> N
     log = flow.worker.log.read_text(errors="replace")
     assert "worker_ready" in log
     assert [line for line in log.splitlines() if CANARY in line] == []
+
+
+ROOM = BROKER_MESSAGE_BYTES - 2_000
+"""For headers in one message, beside a small value."""
+
+
+async def test_a_message_that_is_all_headers_is_set_aside_with_them(flow: Flow) -> None:
+    (source,) = await flow.send(flow.names.turns, Record(b"{", b"k", [("x", b"y" * ROOM)], partition=0))
+    assert len(dict((await flow.letter(source)).record.headers)["x"]) == ROOM
+
+
+async def test_a_label_that_says_it_was_everywhere_is_looked_for_all_the_same(flow: Flow) -> None:
+    """Its list of partitions would be forwarded one longer than it came, which the broker would refuse for ever."""
+    scored = turn(unique("everywhere"))
+    await flow.turns(scored)
+    (verdict,) = await flow.verdicts(scored.turn_id)
+    value = record_of(label(scored.turn_id)).value
+    room = BROKER_MESSAGE_BYTES - len(value or b"") - 110  # what a batch and a record take besides
+    everywhere = ",".join(map(str, range(100_000, 100_000 + room // 7))).encode()[: room // 7 * 7 - 1].ljust(room, b"1")
+    elsewhere = (verdict.source.partition + 1) % flow.settings.partitions
+    await flow.send(flow.names.labels, Record(value, None, [(TRIED, everywhere)], partition=elsewhere))
+    await flow.pending(scored.turn_id, lambda pending: bool(pending.votes))
