@@ -15,6 +15,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode.utils.queues import FlowControlEvent
 
+from stream import any_headers
 from stream.intake import Intake, Order
 
 PATIENCE = 1.0
@@ -51,6 +52,7 @@ class BatchConsumer(driver.Consumer):
     before_revocation: Callable[[], Awaitable[None]]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        any_headers.install()
         self.intakes: dict[TP, Intake] = {}
         super().__init__(*args, **kwargs)
 

@@ -1,6 +1,7 @@
 """Messages that cannot be used: set aside with their reason, their bytes untouched."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from stream.codecs import Rejected
@@ -14,6 +15,14 @@ REASON, DETAIL, TOPIC, PARTITION, OFFSET = (
     "aegis-partition",
     "aegis-offset",
 )
+REPLAYED, REPLAYS = "aegis-replayed", "aegis-replays"
+"""Of a message sent again: the place of its dead letter (`partition:offset`), and how often it was sent again so far.
+They stay with it, so that the dead letter of one that fails again has them too."""
+
+
+def is_replayed(headers: Sequence[tuple[str, Any]]) -> bool:
+    """Was this message sent again by `aegis dead-letters replay`?"""
+    return any(name == REPLAYED for name, _ in headers)
 
 
 class DeadLetters:

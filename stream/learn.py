@@ -12,7 +12,7 @@ from ensemble.policy import CLASSES
 from stream import state
 from stream.asking import class_of
 from stream.codecs import Rejected, decode_label
-from stream.dead_letters import DeadLetters
+from stream.dead_letters import DeadLetters, is_replayed
 from stream.early import pause_ms
 from stream.labels import MOST_ANNOTATORS, Change, learn, rows_of, vote
 from stream.metrics import Metrics
@@ -105,6 +105,8 @@ class Learner:
             else:
                 outcome = self._apply(lesson, effects, record, label)
             self._metrics.labels.labels(outcome).inc()
+            if record.headers and is_replayed(record.headers):
+                self._metrics.replayed.labels("labels", outcome).inc()
             if lesson.size > BYTES_TOGETHER:
                 self._write(lesson, effects)
                 lesson = Lesson(part.partition)
@@ -176,8 +178,9 @@ class Learner:
             return "repeated"
         due = now + pause_ms(journey.tries)
         early = state.Early(
-            state.SCHEMA_VERSION, journey.first_ms, due, journey.tries, journey.timestamp_ms, record.key, record.value
-        )
+            state.SCHEMA_VERSION, journey.first_ms, due, journey.tries, journey.timestamp_ms, record.key, record.value,
+            journey.replays, journey.replayed,
+        )  # fmt: skip
         lesson.put(key, state.encode(early))
         return "early"
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from stream import any_headers
+
 FETCH_BYTES = 4 << 20
 """Of one partition in one fetch: recovery is bound by round trips below this, and by memory above."""
 
@@ -14,6 +16,7 @@ FETCH_BYTES = 4 << 20
 @asynccontextmanager
 async def reader(bootstrap: str, client_id: str) -> AsyncIterator[AIOKafkaConsumer]:
     """A consumer without a group, and so without commits and rebalances."""
+    any_headers.install()
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap,
         client_id=client_id,

@@ -16,11 +16,13 @@ from stream.settings import Settings
 
 
 class Outbound(NamedTuple):
-    """A record to send, and the number of the line that it was."""
+    """A record to send, and the number of the line that it was; without a partition its key decides."""
 
     number: int
-    key: bytes
-    value: bytes
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]] = ()
+    partition: int | None = None
 
 
 class Sender:
@@ -61,10 +63,10 @@ class Sender:
         `sent` is told of each record that the broker has. Raises WriteError when it does not answer in time.
         """
         futures: dict[asyncio.Future[object], int] = {}
-        for number, key, value in records:
+        for number, key, value, headers, partition in records:
             await self._pace()
             try:
-                future = await self._kafka.send(self._topic, value, key=key)
+                future = await self._kafka.send(self._topic, value, key, partition, headers=list(headers))
             except KafkaError as error:
                 raise self._unanswered() from error
             future.add_done_callback(lambda ended: None if ended.cancelled() or ended.exception() else sent(1))

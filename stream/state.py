@@ -59,7 +59,7 @@ class Pending(msgspec.Struct, array_like=True, gc=False):
 
 class Early(msgspec.Struct, array_like=True, gc=False):
     """A label whose turn is not known (yet). `first_ms`: when it was first looked for; `due_ms`: when it is looked for
-    again."""
+    again. `replays` and `replayed` are those of its journey; last, since records from before them have none."""
 
     version: int
     first_ms: int
@@ -68,6 +68,8 @@ class Early(msgspec.Struct, array_like=True, gc=False):
     timestamp_ms: int
     key: bytes | None
     value: bytes
+    replays: int = 0
+    replayed: str = ""
 
 
 class Conversation(msgspec.Struct, frozen=True, array_like=True, gc=False):

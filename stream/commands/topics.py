@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
 from typing import Any
 
 import click
 
 from stream import offsets, topics_admin
 from stream.commands import hush
+from stream.commands.times import zoned
 from stream.errors import TopicsError
 from stream.settings import Settings
 
@@ -24,11 +24,11 @@ class Place(click.ParamType):
         if value in ("earliest", "latest"):
             return value  # type: ignore[no-any-return]
         try:
-            time = datetime.fromisoformat(value)
-        except ValueError:
+            time = zoned(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        if time is None:
             self.fail(f"{value!r} is neither earliest nor latest nor a time such as 2026-01-31T12:00:00Z", param, ctx)
-        if time.tzinfo is None:
-            self.fail(f"{value!r} does not say which zone it means: end it with Z or +01:00", param, ctx)
         return time
 
 
