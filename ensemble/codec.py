@@ -67,7 +67,7 @@ def decode(data: bytes) -> Moments:
         raise MomentsCorruptError("a moments record does not match its checksum: restore the moments changelog")
     try:
         return _parse(body)
-    except (ValueError, AdviceError) as error:
+    except (ValueError, AdviceError, RecursionError) as error:
         raise MomentsCorruptError(f"a moments record is corrupt ({error}): restore the moments changelog") from error
 
 

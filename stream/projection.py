@@ -6,13 +6,17 @@ contexts anew when it becomes ready, and each record carries the changelog offse
 drops one that is older than what it has (an owner that was paused can still write here)."""
 
 import asyncio
+import math
 from collections.abc import Iterable
+from typing import TypeVar
 
 import msgspec
 
 from ensemble.codec import decode, encode
+from ensemble.errors import MomentsError, MomentsVersionError
 from ensemble.moments import Moments
-from stream.errors import StateError
+from stream.codecs import UNREADABLE
+from stream.errors import ForeignRecordError, StateError
 from stream.ownership import Ownership
 from stream.partitions import Partition
 from stream.producer import Outgoing, Producer
@@ -37,8 +41,12 @@ def prior_key(context: str) -> bytes:
 
 
 def context_of_key(key: bytes) -> str:
-    """Of a part's, a baseline's or a prior's key. A part's may be that of labels nobody asked for (`asking`)."""
-    return key[1:].decode()
+    """Of a part's, a baseline's or a prior's key. A part's may be that of labels nobody asked for (`asking`). Raises
+    ForeignRecordError for any other."""
+    try:
+        return key[1:].decode()
+    except UnicodeDecodeError as error:
+        raise ForeignRecordError("a key that is not UTF-8") from error
 
 
 class Part(msgspec.Struct, array_like=True):
@@ -65,6 +73,8 @@ class Prior(msgspec.Struct, array_like=True):
 
 
 VERSION = 1
+MOST_PARTITIONS = 1_000_000
+"""Of one topic: far more than any cluster has."""
 _encoder = msgspec.msgpack.Encoder()
 _parts = msgspec.msgpack.Decoder(Part)
 _baselines = msgspec.msgpack.Decoder(Baseline)
@@ -73,14 +83,9 @@ _counts = msgspec.json.Decoder(list[int])
 
 
 def decode_part(value: bytes) -> tuple[int, Moments]:
-    """(changelog offset, moments). Raises StateError for another version."""
-    part = _parts.decode(value)
-    if part.version != VERSION:
-        raise StateError(
-            f"a moments record has schema version {part.version}, this worker reads {VERSION}:"
-            " run the version that wrote it"
-        )
-    return part.offset, decode(part.moments)
+    """(changelog offset, moments). Raises StateError for another version, ForeignRecordError for no such record."""
+    part = _read(_parts, value)
+    return part.offset, _moments(part.moments)
 
 
 def encode_part(offset: int, moments: Moments) -> bytes:
@@ -88,9 +93,9 @@ def encode_part(offset: int, moments: Moments) -> bytes:
 
 
 def decode_baseline(value: bytes) -> tuple[str, Moments | None]:
-    """(fingerprint of the policy, moments when it began)."""
-    baseline = _baselines.decode(value)
-    return baseline.fingerprint, decode(baseline.moments) if baseline.moments is not None else None
+    """(fingerprint of the policy, moments when it began). Raises as `decode_part` does."""
+    baseline = _read(_baselines, value)
+    return baseline.fingerprint, _moments(baseline.moments) if baseline.moments is not None else None
 
 
 def encode_baseline(fingerprint: str, moments: Moments | None) -> bytes:
@@ -98,13 +103,11 @@ def encode_baseline(fingerprint: str, moments: Moments | None) -> bytes:
 
 
 def decode_prior(value: bytes) -> dict[str, float]:
-    """Expert to weight. Raises StateError for another version."""
-    prior = _priors.decode(value)
-    if prior.version != VERSION:
-        raise StateError(
-            f"a prior has schema version {prior.version}, this worker reads {VERSION}: run the version that wrote it"
-        )
-    return prior.weights
+    """Expert to weight. Raises as `decode_part` does."""
+    weights = _read(_priors, value).weights
+    if weights and not (all(weight >= 0 for weight in weights.values()) and 0 < sum(weights.values()) < math.inf):
+        raise ForeignRecordError("a prior whose weights are none")
+    return weights
 
 
 def encode_prior(weights: dict[str, float]) -> bytes:
@@ -115,7 +118,42 @@ def prior_record(context: str, weights: dict[str, float]) -> Outgoing:
     return Outgoing(prior_key(context), encode_prior(weights))
 
 
-decode_counts = _counts.decode
+def decode_counts(value: bytes) -> list[int]:
+    """The partition counts so far. Raises ForeignRecordError for no such record."""
+    try:
+        counts = _counts.decode(value)
+    except UNREADABLE as error:
+        raise ForeignRecordError(f"no partition counts ({error})") from error
+    if not all(0 < count <= MOST_PARTITIONS for count in counts):
+        raise ForeignRecordError("partition counts that no topic has")
+    return counts
+
+
+_Record = TypeVar("_Record", Part, Baseline, Prior)
+
+
+def _read(decoder: "msgspec.msgpack.Decoder[_Record]", value: bytes) -> _Record:
+    try:
+        record = decoder.decode(value)
+    except UNREADABLE as error:
+        raise ForeignRecordError(f"no record of this topic ({error})") from error
+    if record.version != VERSION:
+        raise StateError(
+            f"a record of moments.v1 has schema version {record.version}, this worker reads {VERSION}:"
+            " run the version that wrote it"
+        )
+    return record
+
+
+def _moments(value: bytes) -> Moments:
+    try:
+        return decode(value)
+    except MomentsVersionError as error:
+        raise StateError(str(error)) from error
+    except MomentsError as error:
+        raise ForeignRecordError(str(error)) from error
+
+
 encode_counts = msgspec.json.Encoder().encode
 
 

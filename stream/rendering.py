@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET
 from rich.text import Text
 
-from stream.codecs import Rejected, decode_label, decode_turn
+from stream.codecs import UNREADABLE, Rejected, decode_label, decode_turn
 from stream.letters import instant, letter
 from stream.records import Label, Opinion, Turn, Verdict, Weights
 from stream.topics import TopicNames
@@ -43,7 +43,7 @@ def as_json(kind: str | None, record: Any, show_text: bool) -> bytes | Rejected:
         return msgspec.json.encode(letter(record, show_text))
     try:
         return msgspec.json.format(record.value or b"", indent=-1)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return Rejected("not_json", f"no JSON ({len(record.value or b'')} bytes)")
 
 
@@ -51,7 +51,7 @@ def as_columns(kind: str | None, record: Any, show_text: bool) -> Text | Rejecte
     """The record's fields side by side, after its time of day (UTC). Whatever others wrote cannot move the cursor."""
     try:
         columns = _COLUMNS[kind](record, show_text)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         columns = Rejected("wrong_type", f"not what this topic holds ({len(record.value or b'')} bytes)")
     if isinstance(columns, Rejected):
         return columns
@@ -64,7 +64,7 @@ def asks(record: Any) -> bool:
     """Whether a verdict asks for a label. What is no verdict does not."""
     try:
         return _verdicts.decode(record.value or b"").ask_label
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return False
 
 

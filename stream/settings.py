@@ -180,6 +180,8 @@ class Settings(BaseSettings):
             field = re.search(r'field "(\w+)"', str(error))
             name = f"{PREFIX}{field[1].upper()}" if field else "a setting"
             raise SettingsError(f"{name} is not valid JSON: {error.__cause__}") from error
+        except RecursionError as error:
+            raise SettingsError(f"a {PREFIX} variable with JSON nests too deep: mend it") from error
 
     def environment(self) -> dict[str, str]:
         """This process's environment, changed so that `load` gives these settings: for a child process."""

@@ -17,6 +17,7 @@ from ensemble.sampling import with_unasked
 from ensemble.thresholds import DecisionThresholds, calibrate
 from stream import projection
 from stream.asking import context_of_class, unasked_of
+from stream.errors import ForeignRecordError
 from stream.priors import Parents, aligned
 from stream.reading import reader
 from stream.settings import Settings
@@ -106,10 +107,13 @@ class MergedView:
         """Every context reads otherwise now, such as when other experts vote."""
         self.changed.update(self.contexts())
 
-    def learn(self, partition: int, key: bytes, value: bytes | None) -> None:
-        """Take one record of `moments.v1` in."""
+    def learn(self, partition: int, key: bytes | None, value: bytes | None) -> None:
+        """Take one record of `moments.v1` in. Raises ForeignRecordError, with nothing changed, for one that no worker
+        wrote."""
         if value is None:
             return
+        if key is None:
+            raise ForeignRecordError("a record without a key")
         if key == projection.COUNTS_KEY:
             self.partition_counts = projection.decode_counts(value)
         elif key.startswith(projection.BASELINE):
@@ -119,8 +123,18 @@ class MergedView:
             if self.priors.get(context) != prior:
                 self.begin(context, prior)
                 self.changed.add(context)
-        else:
+        elif key.startswith(projection.PART):
             self._learn_part(partition, projection.context_of_key(key), *projection.decode_part(value))
+        else:
+            raise ForeignRecordError("a key of no kind")
+
+    def _take(self, record: Any) -> None:
+        """What a stranger wrote is left out and told: it must not stop every worker of the application."""
+        try:
+            self.learn(record.partition, record.key, record.value)
+        except ForeignRecordError as error:
+            place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+            log.error("foreign_record", **place, why=str(error), remedy="see who may write to this topic")
 
     def _learn_part(self, partition: int, key: str, offset: int, moments: Moments) -> None:
         parts = self._parts.setdefault(key, {})
@@ -155,9 +169,9 @@ class MergedView:
             loop = asyncio.get_running_loop()
             looked = loop.time()
             while True:
-                for tp, records in (await consumer.getmany(timeout_ms=POLL_MS)).items():
+                for records in (await consumer.getmany(timeout_ms=POLL_MS)).values():
                     for record in records:
-                        self.learn(tp.partition, record.key, record.value)
+                        self._take(record)
                 if not self._caught_up.is_set():
                     behind = {tp: end for tp, end in behind.items() if await consumer.position(tp) < end}
                     if not behind:

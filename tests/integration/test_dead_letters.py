@@ -250,7 +250,7 @@ HOSTILE_HEADERS: list[tuple[str, Any]] = [
 def test_a_hostile_letter_crashes_no_command(topics: Settings) -> None:
     put(topics, Record(b"\xff" * 1_000_000, b"\xff" * 1000, HOSTILE_HEADERS, partition=0))
     asyncio.run(with_nothing(topics.broker, TopicNames.of(topics).dead_letters, 0))
-    put(topics, Record(b"", b"", [(TOPIC, None)], partition=0))
+    put(topics, Record(b"", b"", HOSTILE_HEADERS[1:2], partition=0))
     asyncio.run(with_header_name(topics.broker, TopicNames.of(topics).dead_letters, b"\xff\xfe\xc3(\x1b[", partition=0))
     told = lines(run(topics, "list", "--json"))
     assert [(one["partition"], one["offset"], one["replays"]) for one in told] == [(-1, -1, 0)] * 4
