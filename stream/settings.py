@@ -205,7 +205,8 @@ def refuse_unknown(environ: Iterable[str], fields: Iterable[str]) -> None:
 def _policy(name: str, fields: dict[str, Any], known: dict[str, Policy]) -> Policy:
     """The policy that a setting describes. Raises ValueError, one line, when it describes none."""
     said = {"like": "permissive", **fields}
-    base = known.get(said.pop("like"))
+    like = said.pop("like")
+    base = known.get(like) if isinstance(like, str) else None
     changeable = {field.name for field in dataclasses.fields(Policy)} - {"name"}
     if base is None:
         raise ValueError(f"{PREFIX}POLICIES[{name}]: `like` names no policy: use one of {', '.join(known)}")

@@ -45,7 +45,7 @@ def render(results: Results) -> str:
             f"- **Problems found: {sum(r.problems.values()) or 'none'}.**",
             *(f"  - {count:,}: {kind}" for kind, count in r.problems.items()),
             f"- Rate: {rate:,.0f} messages/s over {r.seconds:.0f} s, start-up included; {r.cpu_us:.0f} µs of the"
-            " worker's processor time a message.",
+            f" worker's processor time a message; no partition stood still for more than {r.longest_stand:.0f} s.",
             f"- Memory: at most {r.memory.largest:.0f} MB; last third {r.memory.last_third:.0f} MB, second third"
             f" {r.memory.second_third:.0f} MB, ratio {r.memory.ratio:.3f} ({'flat' if flat(r) else '**not flat**'});"
             f" {r.memory.slope:+.2f} MB for 100,000 messages.",

@@ -52,6 +52,8 @@ class Results(Struct, frozen=True):
     seconds: float
     cpu_us: float
     """Processor time of the worker for a message, in microseconds."""
+    longest_stand: float
+    """Seconds in which a partition with records waiting did not move, at most."""
     memory: Memory
     samples: tuple[Sample, ...]
     problems: dict[str, int]

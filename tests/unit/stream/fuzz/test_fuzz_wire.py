@@ -170,7 +170,7 @@ def test_what_an_operator_wants_of_an_expert_is_followed_or_counted_as_unreadabl
 @given(st.data())
 @settings(max_examples=100)
 def test_a_replay_takes_a_line_or_says_why_not(data: st.DataObject) -> None:
-    template = data.draw(st.sampled_from((VERDICT, LABEL)))
+    template: dict[str, Any] = data.draw(st.sampled_from((VERDICT, LABEL)))
     problem = Tape().line(data.draw(damaged(msgspec.json.encode(template)) | spoilt_json(template)))
     assert problem is None or CANARY not in problem.detail
 
