@@ -1,7 +1,7 @@
 """The learn agent's work: labels in; votes and moments in one record batch, then offset out."""
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -96,7 +96,7 @@ class Learner:
         return partial(self._end, begun)
 
     def _learn(self, part: Slice) -> Effects:
-        effects, lesson = Effects(), Lesson(part.partition)
+        effects, lesson, outcomes = Effects(), Lesson(part.partition), Counter[str]()
         for record in part.records:
             label = decode_label(record.value, record.key)
             if isinstance(label, Rejected):
@@ -104,13 +104,15 @@ class Learner:
                 outcome = "rejected"
             else:
                 outcome = self._apply(lesson, effects, record, label)
-            self._metrics.labels.labels(outcome).inc()
+            outcomes[outcome] += 1
             if record.headers and is_replayed(record.headers):
                 self._metrics.replayed.labels("labels", outcome).inc()
             if lesson.size > BYTES_TOGETHER:
                 self._write(lesson, effects)
                 lesson = Lesson(part.partition)
         self._write(lesson, effects)
+        for outcome, count in outcomes.items():
+            self._metrics.labels.labels(outcome).inc(count)
         if effects.letters:
             effects.writes.append(self._letters.send(part.partition.number, effects.letters))
         for partition, records in effects.forwards.items():
