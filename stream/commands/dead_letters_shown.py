@@ -15,6 +15,9 @@ from stream.rendering import printable
 MOST_SHOWN: Final = 300
 """Characters of a header or a key: enough for any of ours, and a screen is not flooded."""
 
+MOST_HEADERS: Final = 100
+"""The last ones, among which are ours."""
+
 
 def listed(letters: Iterable[Letter]) -> Table:
     """A row each."""
@@ -44,7 +47,9 @@ def full(record: Any) -> list[tuple[str, str]]:
         ("bytes", f"{told.size:,}"),
         ("key", "none" if record.key is None else _decoded(record.key)),
     ]
-    return rows + [(name, "none" if value is None else _decoded(value)) for name, value in record.headers]
+    rows += [(name, "none" if value is None else _decoded(value)) for name, value in record.headers[-MOST_HEADERS:]]
+    more = len(record.headers) - MOST_HEADERS
+    return rows if more <= 0 else [*rows, ("headers", f"{more:,} more before these")]
 
 
 def table_of(rows: Iterable[tuple[str, str]]) -> Table:

@@ -234,7 +234,7 @@ KINDS: Final[dict[str, tuple[float, Callable[[Generator, str], Message], int]]] 
     "of a wrong type": (20.0, Generator.ill_typed, 2_000),
     "an id out of range": (12.0, Generator.out_of_range, 1_000),
     "larger than allowed": (0.2, Generator.too_large, 100),
-    "as large as the broker takes": (0.003, Generator.huge, 2),
+    "as large as the broker takes": (0.01, Generator.huge, 2),
     "a turn_id used for another text": (12.0, Generator.reused, 0),
     "a turn sent again": (7.0, Generator.turn_again, 0),
     "a label sent again": (3.0, Generator.label_again, 0),
