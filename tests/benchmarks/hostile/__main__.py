@@ -20,6 +20,9 @@ from support.broker import broker_for_tests
 
 PACKAGES = ("aegis-stream", "faust-streaming", "aiokafka", "msgspec", "confluent-kafka", "rocksdict")
 
+SAMPLES_KEPT = 200
+"""In the JSON: enough for a curve."""
+
 
 @click.command()
 @click.option("--good", default=100_000, show_default=True, help="Good turns.")
@@ -73,7 +76,7 @@ def _results(outcome: Outcome, command: str, load: float, seed: int, good: int, 
         cpu_us=outcome.cpu_us,
         longest_stand=outcome.longest_stand,
         memory=memory(outcome.samples, ledger.messages),
-        samples=tuple(outcome.samples),
+        samples=tuple(outcome.samples[:: 1 + len(outcome.samples) // SAMPLES_KEPT]),
         problems=dict(ledger.problems.counts),
         examples=tuple(ledger.problems.lines),
     )
