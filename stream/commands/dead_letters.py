@@ -17,8 +17,8 @@ from stream.commands import hush
 from stream.commands.dead_letters_options import PLACE, SOURCE, fully_named, read_value
 from stream.commands.dead_letters_shown import counted, escaped, full, listed, table_of
 from stream.commands.progress import counting
+from stream.commands.since import Moment
 from stream.commands.tables import print_tables
-from stream.commands.times import Moment
 from stream.errors import DataError
 from stream.letterbox import letters
 from stream.letters import Letter, Place, SourceOf, Wanted, letter
