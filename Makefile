@@ -7,7 +7,7 @@ LOCKS  := deploy/requirements
 export UV_SYSTEM_CERTS := 1
 COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml
 
-.PHONY: setup setup-test setup-train base lock demo test lint contracts bench-stream bench-experts bench-guard bench-bounds bench-ensemble bench-streams bench-tenants chaos clean
+.PHONY: setup setup-test setup-train base lock demo test lint contracts bench-stream bench-experts bench-guard bench-bounds bench-ensemble bench-streams bench-tenants bench-hostile chaos clean
 
 setup: $(VENV)/.runtime
 setup-test: $(VENV)/.test
@@ -81,6 +81,11 @@ bench-guard: setup-train
 # Two minutes: every bound on regret against streams that try to break it; fails if one does.
 bench-bounds: setup-test
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.bounds --output deploy/benchmarks/bounds
+
+# A million malformed or hostile messages among 100,000 good turns: every record that came of them is checked, and memory
+# must stand still. ARGS="--bad 20000 --good 2000" for a minute.
+bench-hostile: setup-test
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.hostile --output deploy/benchmarks/hostile $(ARGS)
 
 # Minutes: label updates and forecasts of the ensemble beside river and the rules of opera in numpy.
 bench-ensemble: setup-test

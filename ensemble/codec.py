@@ -60,7 +60,7 @@ def decode(data: bytes) -> Moments:
     body = checked(data)
     try:
         return _parse(body)
-    except (ValueError, AdviceError) as error:
+    except (ValueError, AdviceError, RecursionError) as error:
         raise MomentsCorruptError(f"a moments record is corrupt ({error}): restore the moments changelog") from error
 
 

@@ -134,7 +134,7 @@ def read_manifest(folder: Path) -> Manifest:
             )
         manifest = msgspec.json.decode(raw, type=Manifest)
         manifest.calibrate()
-    except (msgspec.DecodeError, ValueError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise ManifestError(f"{path} is not a valid manifest: {error}; {mend(folder)}") from error
     if odd := [name for name in manifest.files if not PLAIN_NAME.fullmatch(name)]:
         raise ManifestError(f"{path} names the file {odd[0]!r}, which is not a plain file name; {mend(folder)}")

@@ -12,7 +12,7 @@ import msgspec
 from stream import records
 
 FOLDER = Path(__file__).parent / "contracts"
-VERSION = "1.2.0"
+VERSION = "1.3.0"
 """Of the contract: the first number is the `.v1` of the topics, the second rises with each field that is added."""
 
 CHANNELS: dict[str, tuple[type[msgspec.Struct], str, str]] = {
@@ -29,6 +29,12 @@ DEAD_LETTERS = {
     "aegis-partition": "its partition there",
     "aegis-offset": "its offset there",
 }
+
+REPLAYED = {
+    "aegis-replayed": "where its last dead letter stands, partition:offset; only of a message that was sent again",
+    "aegis-replays": "how often it was sent again by then",
+}
+"""They are on the message that is sent again, and on its dead letter when it fails again."""
 
 
 def schemas() -> dict[str, dict[str, Any]]:
@@ -72,11 +78,11 @@ def _channel(name: str) -> dict[str, Any]:
 
 
 def _dead_letters() -> dict[str, Any]:
-    headers = {name: {"type": "string", "description": what} for name, what in DEAD_LETTERS.items()}
+    headers = {name: {"type": "string", "description": what} for name, what in (DEAD_LETTERS | REPLAYED).items()}
     message = {
         "name": "DeadLetter",
         "contentType": "application/octet-stream",
-        "headers": {"type": "object", "required": list(headers), "properties": headers},
+        "headers": {"type": "object", "required": list(DEAD_LETTERS), "properties": headers},
         "payload": {"description": "the source's bytes, untouched"},
     }
     return {

@@ -20,6 +20,8 @@ SCHEMA_REASONS = (
     ("Expected `int` >", "out_of_range"),
 )
 
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises of bytes that are no record: the last of those that nest without end."""
 
 MAX_METADATA_BYTES = 16_384
 """Of a turn's metadata, which its verdict repeats: six times as long when escaped, it must still fit into a message."""

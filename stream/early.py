@@ -34,7 +34,8 @@ async def send_again(
 
 
 def _record(early: state.Early) -> Outgoing:
-    journey = Journey((), early.first_ms, early.tries + 1, early.timestamp_ms)
+    tries = early.tries + 1
+    journey = Journey((), early.first_ms, tries, early.timestamp_ms, early.replays, early.replayed)
     return Outgoing(early.key, early.value, journey.headers())
 
 

@@ -7,6 +7,7 @@ StreamError
 ├── BrokerError            3   the broker cannot be started or reached
 ├── TopicsError            4   a topic is missing or not what the contract says
 ├── StateError             5   a state record or directory that this version cannot read
+│   ├── ForeignRecordError     bytes in a topic of ours that nobody of ours wrote: readers leave them out
 │   └── OffsetsMissingError    state exists, committed offsets do not: where to go on is the operator's choice
 ├── PassingError               starting again is the remedy
 │   ├── FencedError        6   another worker owns the partition now
@@ -42,6 +43,10 @@ class TopicsError(StreamError):
 
 class StateError(StreamError):
     exit_code = 5
+
+
+class ForeignRecordError(StateError):
+    """A reader that can go on without the record does."""
 
 
 class OffsetsMissingError(StateError):

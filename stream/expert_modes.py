@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from experts.manifest import PLAIN_NAME
+from stream.codecs import UNREADABLE
 from stream.records import ExpertMode, ModeName
 
 ENABLED: Final = "enabled"
@@ -66,7 +67,7 @@ class Wishes:
         try:
             name = (record.key or b"").decode()
             mode = _modes.decode(record.value).mode if record.value is not None else None
-        except (UnicodeDecodeError, msgspec.DecodeError):
+        except UNREADABLE:
             self.unreadable += 1
             return
         if len(name) > LONGEST_NAME or not PLAIN_NAME.fullmatch(name):

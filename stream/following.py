@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any, cast
 
@@ -18,18 +18,29 @@ from stream.settings import Settings
 POLL_MS = 500
 
 Found = AsyncGenerator[tuple[int, list[Any]], None]
+Spans = dict[int, tuple[int, int]]
+"""Of each partition, the first offset and the one to stop before."""
 
 
-async def existing(settings: Settings, topic: str) -> AsyncGenerator[list[Any], None]:
+async def existing(
+    settings: Settings,
+    topic: str,
+    since_ms: int | None = None,
+    narrow: Callable[[Spans], Spans] = lambda spans: spans,
+) -> AsyncGenerator[list[Any], None]:
     """Yields the aiokafka ConsumerRecords that the topic held when this began, in offset order within a partition.
 
+    Of those before `since_ms` (ms since 1970) few are read; `narrow` is given what is there and says what to read.
     Raises TopicsError, one line, when the topic is not there, BrokerError when no broker answers or it falls silent.
     """
     tps = await _partitions(settings, topic)
     try:
         async with reader(settings) as consumer:
             starts, ends = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
-        spans = {tp.partition: (starts[tp], ends[tp]) for tp in tps}
+            if since_ms is not None:
+                later = await consumer.offsets_for_times(dict.fromkeys(tps, max(0, since_ms)))
+                starts = {tp: ends[tp] if at is None else at.offset for tp, at in later.items()}
+        spans = narrow({tp.partition: (starts[tp], ends[tp]) for tp in tps})
         found = read_until(settings, topic, spans, settings.write_timeout)
         async with aclosing(cast(Found, found)) as reading:
             async for _, records in reading:

@@ -1,7 +1,7 @@
 """The learn agent's work: labels in; votes and moments in one record batch, then offset out."""
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,7 +12,7 @@ from ensemble.policy import CLASSES
 from stream import state
 from stream.asking import class_of
 from stream.codecs import Rejected, decode_label
-from stream.dead_letters import DeadLetters
+from stream.dead_letters import DeadLetters, is_replayed
 from stream.early import pause_ms
 from stream.labels import MOST_ANNOTATORS, Change, learn, rows_of, vote
 from stream.metrics import Metrics
@@ -98,7 +98,7 @@ class Learner:
         return partial(self._end, begun)
 
     async def _learn(self, part: Slice) -> Effects:
-        effects, lesson = Effects(), Lesson(part.partition)
+        effects, lesson, outcomes = Effects(), Lesson(part.partition), Counter[str]()
         for record in part.records:
             label = decode_label(record.value, record.key)
             if isinstance(label, Rejected):
@@ -106,13 +106,17 @@ class Learner:
                 outcome = "rejected"
             else:
                 outcome = self._apply(lesson, effects, record, label)
-            self._metrics.labels.labels(outcome).inc()
+            outcomes[outcome] += 1
+            if record.headers and is_replayed(record.headers):
+                self._metrics.replayed.labels("labels", outcome).inc()
             if lesson.size > BYTES_TOGETHER or len(lesson.changes) >= CONTEXTS_TOGETHER:
                 self._write(lesson, effects)
                 lesson = Lesson(part.partition)
                 await asyncio.sleep(0)  # many contexts take long, and turns wait
                 part.check()
         self._write(lesson, effects)
+        for outcome, count in outcomes.items():
+            self._metrics.labels.labels(outcome).inc(count)
         if effects.letters:
             effects.writes.append(self._letters.send(part.partition.number, effects.letters))
         for partition, records in effects.forwards.items():
@@ -180,8 +184,9 @@ class Learner:
             return "repeated"
         due = now + pause_ms(journey.tries)
         early = state.Early(
-            state.SCHEMA_VERSION, journey.first_ms, due, journey.tries, journey.timestamp_ms, record.key, record.value
-        )
+            state.SCHEMA_VERSION, journey.first_ms, due, journey.tries, journey.timestamp_ms, record.key, record.value,
+            journey.replays, journey.replayed,
+        )  # fmt: skip
         lesson.put(key, state.encode(early))
         return "early"
 

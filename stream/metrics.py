@@ -48,6 +48,12 @@ class Metrics:
         )
         self.labels = Counter("aegis_labels", "Labels read, by what became of them.", ["outcome"], registry=r)
         self.dead_letters = Counter("aegis_dead_letters", "Messages set aside.", ["reason"], registry=r)
+        self.replayed = Counter(
+            "aegis_replayed",
+            "Dead letters sent again, by topic and by what became of them; one on its way is counted at each stop.",
+            ["topic", "outcome"],
+            registry=r,
+        )
         self.asleep = Counter(
             "aegis_expert_asleep", "Turns on which an expert gave no advice.", ["expert", "status"], registry=r
         )

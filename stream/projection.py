@@ -6,14 +6,17 @@ contexts anew when it becomes ready, and each record carries the changelog offse
 drops one that is older than what it has (an owner that was paused can still write here)."""
 
 import asyncio
-from collections.abc import Iterable, Iterator
-from typing import Annotated
+import math
+from collections.abc import Callable, Iterable, Iterator
+from typing import Annotated, TypeVar
 
 import msgspec
 
 from ensemble.codec import decode, encode
+from ensemble.errors import MomentsError, MomentsVersionError
 from ensemble.moments import Moments
-from stream.errors import StateError
+from stream.codecs import UNREADABLE
+from stream.errors import ForeignRecordError, StateError
 from stream.ownership import Ownership
 from stream.partitions import Partition
 from stream.producer import Outgoing, Producer
@@ -45,8 +48,12 @@ def prior_key(context: str) -> bytes:
 
 
 def context_of_key(key: bytes) -> str:
-    """Of a part's, a baseline's or a prior's key. A part's may be that of labels nobody asked for (`asking`)."""
-    return key[1:].decode()
+    """Of a part's, a baseline's or a prior's key. A part's may be that of labels nobody asked for (`asking`). Raises
+    ForeignRecordError for any other."""
+    try:
+        return key[1:].decode()
+    except UnicodeDecodeError as error:
+        raise ForeignRecordError("a key that is not UTF-8") from error
 
 
 class Part(msgspec.Struct, array_like=True):
@@ -73,29 +80,27 @@ class Prior(msgspec.Struct, array_like=True):
 
 
 VERSION = 1
+MOST_PARTITIONS = 1_000_000
+"""Of one topic: far more than any cluster has."""
 _encoder = msgspec.msgpack.Encoder()
 _parts = msgspec.msgpack.Decoder(Part)
 _baselines = msgspec.msgpack.Decoder(Baseline)
 _priors = msgspec.msgpack.Decoder(Prior)
-_Count = Annotated[int, msgspec.Meta(ge=1)]  # a key's hash is divided by it
+_Count = Annotated[int, msgspec.Meta(ge=1, le=MOST_PARTITIONS)]  # a key's hash is divided by it
 _counts = msgspec.json.Decoder(Annotated[list[_Count], msgspec.Meta(min_length=1, max_length=1_000)])
 
 
 def part_of(value: bytes) -> tuple[int, bytes]:
-    """(changelog offset, moments as they are encoded). Raises StateError for another version."""
-    part = _parts.decode(value)
-    if part.version != VERSION:
-        raise StateError(
-            f"a moments record has schema version {part.version}, this worker reads {VERSION}:"
-            " run the version that wrote it"
-        )
+    """(changelog offset, moments as they are encoded). Raises StateError for another version, ForeignRecordError for no
+    such record."""
+    part = _read(_parts, value)
     return part.offset, part.moments
 
 
 def decode_part(value: bytes) -> tuple[int, Moments]:
-    """(changelog offset, moments)."""
+    """(changelog offset, moments). Raises as `part_of` does."""
     offset, record = part_of(value)
-    return offset, decode(record)
+    return offset, told(decode, record)
 
 
 def encode_part(offset: int, moments: Moments) -> bytes:
@@ -107,8 +112,8 @@ def _encode_part(offset: int, record: bytes) -> bytes:
 
 
 def baseline_of(value: bytes) -> tuple[str, bytes | None]:
-    """(fingerprint of the policy, moments when it began as they are encoded)."""
-    baseline = _baselines.decode(value)
+    """(fingerprint of the policy, moments when it began as they are encoded). Raises as `part_of` does."""
+    baseline = _read(_baselines, value)
     return baseline.fingerprint, baseline.moments
 
 
@@ -117,13 +122,11 @@ def encode_baseline(fingerprint: str, moments: Moments | None) -> bytes:
 
 
 def decode_prior(value: bytes) -> dict[str, float]:
-    """Expert to weight. Raises StateError for another version."""
-    prior = _priors.decode(value)
-    if prior.version != VERSION:
-        raise StateError(
-            f"a prior has schema version {prior.version}, this worker reads {VERSION}: run the version that wrote it"
-        )
-    return prior.weights
+    """Expert to weight. Raises as `decode_part` does."""
+    weights = _read(_priors, value).weights
+    if weights and not (all(weight >= 0 for weight in weights.values()) and 0 < sum(weights.values()) < math.inf):
+        raise ForeignRecordError("a prior whose weights are none")
+    return weights
 
 
 def encode_prior(weights: dict[str, float]) -> bytes:
@@ -134,13 +137,47 @@ def prior_record(context: str, weights: dict[str, float]) -> Outgoing:
     return Outgoing(prior_key(context), encode_prior(weights))
 
 
-decode_counts = _counts.decode
+def decode_counts(value: bytes) -> list[int]:
+    """Numbers of partitions that turns have had. Raises ForeignRecordError for no such record."""
+    try:
+        counts: list[int] = _counts.decode(value)
+    except UNREADABLE as error:
+        raise ForeignRecordError(f"no partition counts ({error})") from error
+    return counts
 
 
 def count_record(partitions: int) -> Outgoing:
     """That turns have had so many partitions, or will have: a key for each number, so that whoever writes one takes no
     other away. (Before, one record under `COUNTS` alone held them all; it is still read.)"""
     return Outgoing(COUNTS + b"%d" % partitions, b"[%d]" % partitions)
+
+
+_Record = TypeVar("_Record", Part, Baseline, Prior)
+_Read = TypeVar("_Read")
+
+
+def _read(decoder: "msgspec.msgpack.Decoder[_Record]", value: bytes) -> _Record:
+    try:
+        record = decoder.decode(value)
+    except UNREADABLE as error:
+        raise ForeignRecordError(f"no record of this topic ({error})") from error
+    if record.version != VERSION:
+        raise StateError(
+            f"a record of moments.v1 has schema version {record.version}, this worker reads {VERSION}:"
+            " run the version that wrote it"
+        )
+    return record
+
+
+def told(read: Callable[[bytes], _Read], record: bytes) -> _Read:
+    """What `read` makes of encoded moments, with its refusals as those of this topic: StateError for another version,
+    ForeignRecordError for bytes that are no moments."""
+    try:
+        return read(record)
+    except MomentsVersionError as error:
+        raise StateError(str(error)) from error
+    except MomentsError as error:
+        raise ForeignRecordError(str(error)) from error
 
 
 class Projection:

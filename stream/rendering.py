@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
+from msgspec import UNSET
 from rich.text import Text
 
-from stream import dead_letters
-from stream.codecs import Rejected, decode_label, decode_turn
+from stream.codecs import UNREADABLE, Rejected, decode_label, decode_turn
+from stream.letters import instant, letter
 from stream.records import Label, Opinion, Turn, Verdict, Weights
 from stream.topics import TopicNames
 
@@ -25,19 +25,6 @@ Columns = list[tuple[str, int, str]]
 
 _verdicts = msgspec.json.Decoder(Verdict)
 _weights = msgspec.json.Decoder(Weights)
-
-
-class Letter(msgspec.Struct, omit_defaults=True):
-    """What is told of a dead letter; `text` is the message itself, only where it was asked for."""
-
-    reason: str
-    detail: str
-    topic: str
-    partition: int
-    offset: int
-    size: int
-    at: datetime
-    text: str | None = None
 
 
 def full_name(topic: str, names: TopicNames) -> str:
@@ -56,7 +43,7 @@ def as_json(kind: str | None, record: Any, show_text: bool) -> bytes | Rejected:
         return msgspec.json.encode(letter(record, show_text))
     try:
         return msgspec.json.format(record.value or b"", indent=-1)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return Rejected("not_json", f"no JSON ({len(record.value or b'')} bytes)")
 
 
@@ -64,11 +51,11 @@ def as_columns(kind: str | None, record: Any, show_text: bool) -> Text | Rejecte
     """The record's fields side by side, after its time of day (UTC). Whatever others wrote cannot move the cursor."""
     try:
         columns = _COLUMNS[kind](record, show_text)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         columns = Rejected("wrong_type", f"not what this topic holds ({len(record.value or b'')} bytes)")
     if isinstance(columns, Rejected):
         return columns
-    time = datetime.fromtimestamp(record.timestamp / 1000, UTC).strftime("%H:%M:%S")
+    time = instant(record.timestamp).strftime("%H:%M:%S")
     cells = [(f"{printable(text):<{width}}", style) for text, width, style in [(time, 8, "dim"), *columns]]
     return Text("  ").join(Text(text, style) for text, style in cells)
 
@@ -77,33 +64,13 @@ def asks(record: Any) -> bool:
     """Whether a verdict asks for a label. What is no verdict does not."""
     try:
         return _verdicts.decode(record.value or b"").ask_label
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return False
-
-
-def letter(record: Any, show_text: bool) -> Letter:
-    """Where a dead letter came from and why. A source's own headers stand before ours, so the last of a name counts."""
-    headers = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
-    value = record.value or b""
-    return Letter(
-        reason=headers.get(dead_letters.REASON, "unknown"),
-        detail=headers.get(dead_letters.DETAIL, ""),
-        topic=headers.get(dead_letters.TOPIC, "unknown"),
-        partition=_number(headers.get(dead_letters.PARTITION)),
-        offset=_number(headers.get(dead_letters.OFFSET)),
-        size=len(value),
-        at=datetime.fromtimestamp(record.timestamp / 1000, UTC),
-        text=value.decode(errors="replace") if show_text else None,
-    )
 
 
 def printable(text: str) -> str:
     """The text with everything that a terminal would act on, or that would break the line, made visible."""
     return text if text.isprintable() else "".join(c if c.isprintable() else "\N{MIDDLE DOT}" for c in text)
-
-
-def _number(text: str | None) -> int:
-    return int(text) if text is not None and text.isdecimal() else -1
 
 
 def _turn(record: Any, show_text: bool) -> Columns | Rejected:
@@ -170,7 +137,7 @@ def _dead_letter(record: Any, show_text: bool) -> Columns:
         (source, 28, "cyan"),
         (f"{told.size} bytes", 12, ""),
         (told.detail, 0, "dim"),
-        *([(told.text, 0, "")] if told.text is not None else []),
+        *([(told.text, 0, "")] if told.text is not UNSET else []),
     ]
 
 

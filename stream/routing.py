@@ -7,24 +7,27 @@ from typing import NamedTuple
 
 from aiokafka.partitioner import murmur2
 
-from stream.dead_letters import REASON
+from stream.dead_letters import REASON, REPLAYED, REPLAYS
 
 TRIED, FIRST, TRIES, STAMP = "aegis-tried", "aegis-first", "aegis-tries", "aegis-at"
 MOST_HEADER_BYTES = 4_096
 """Of a header of ours. A search tries a handful of partitions; a list as long as a message may be would be forwarded
 longer still, and the broker's refusal would end the worker at that label again and again."""
 _NUMBERS = re.compile(rb"\d{1,15}(,\d{1,15})*")
+_PLACE = re.compile(rb"\d{1,15}:\d{1,15}")
 
 
 class Journey(NamedTuple):
     """How far a label has come in its search, carried in its headers: partitions tried, in order; when the search began
     (ms since 1970, 0 for now), how often it was given up for a pause, and the timestamp of its first record (0: this
-    one's)."""
+    one's). Of one that was a dead letter: how often it was sent again, and the place of the last dead letter."""
 
     tried: tuple[int, ...] = ()
     first_ms: int = 0
     tries: int = 0
     timestamp_ms: int = 0
+    replays: int = 0
+    replayed: str = ""
 
     @classmethod
     def of(cls, headers: Sequence[tuple[str, bytes]]) -> "Journey":
@@ -32,18 +35,18 @@ class Journey(NamedTuple):
         names = {name for name, _ in headers}
         if REASON in names:
             return cls()  # a dead letter that somebody sends again begins anew
-        ours = [(name, value) for name, value in headers if name in (TRIED, FIRST, TRIES, STAMP)]
-        found = {name: [int(n) for n in value.split(b",")] for name, value in ours if _are_numbers(value or b"")}
+        ours = [(name, value or b"") for name, value in headers if name in (TRIED, FIRST, TRIES, STAMP, REPLAYS)]
+        found = {name: [int(n) for n in value.split(b",")] for name, value in ours if _are_numbers(value)}
         tried = tuple(dict.fromkeys(found.get(TRIED, ())))
-        return cls(tried, *(found.get(name, [0])[0] for name in (FIRST, TRIES, STAMP)))
+        places = [value.decode() for name, value in headers if name == REPLAYED and _PLACE.fullmatch(value or b"")]
+        first, tries, stamp, replays = (found.get(name, [0])[0] for name in (FIRST, TRIES, STAMP, REPLAYS))
+        return cls(tried, first, tries, stamp, replays, places[-1] if places else "")
 
     def headers(self) -> list[tuple[str, bytes]]:
         tried = ",".join(map(str, self.tried))
-        return [
-            (name, str(value).encode())
-            for name, value in ((TRIED, tried), (FIRST, self.first_ms), (TRIES, self.tries), (STAMP, self.timestamp_ms))
-            if value
-        ]
+        search = ((TRIED, tried), (FIRST, self.first_ms), (TRIES, self.tries), (STAMP, self.timestamp_ms))
+        replay = ((REPLAYED, self.replayed), (REPLAYS, self.replays))
+        return [(name, str(value).encode()) for name, value in (*search, *replay) if value]
 
 
 def _are_numbers(value: bytes) -> bool:

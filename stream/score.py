@@ -13,7 +13,7 @@ from experts.base import STATUS_NAMES, Advice, Passage
 from stream import state
 from stream.codecs import Rejected, decode_turn, encode
 from stream.conversations import Memory, Noted, together
-from stream.dead_letters import DeadLetters
+from stream.dead_letters import DeadLetters, is_replayed
 from stream.early import send_again
 from stream.judge import Judge
 from stream.metrics import Metrics
@@ -124,12 +124,16 @@ class Scorer:
                 turn = decode_turn(record.value, self._settings.max_text_bytes)
                 if isinstance(turn, Rejected):
                     reading.letters.append((record, turn))
+                    outcome = "rejected"
                 else:
-                    self._sort(reading, record, turn, fresh)
+                    outcome = self._sort(reading, record, turn, fresh)
+                if record.headers and is_replayed(record.headers):
+                    self._metrics.replayed.labels("turns", outcome).inc()
             readings.append(reading)
         return readings, fresh
 
-    def _sort(self, reading: Reading, record: Any, turn: Turn, fresh: Fresh) -> None:
+    def _sort(self, reading: Reading, record: Any, turn: Turn, fresh: Fresh) -> str:
+        """Returns what becomes of the turn."""
         key, digest = state.pending_key(turn.tenant, turn.turn_id), state.digest(turn.role, turn.text)
         partition = reading.part.partition
         place = (partition.number, key)
@@ -139,7 +143,7 @@ class Scorer:
         known = before or pending
         if known is not None and known.digest != digest:
             reading.letters.append((record, REUSED))
-            return
+            return "rejected"
         if known is None:
             history, note = fresh.memory.recall(partition, turn, record.offset, record.timestamp)
             fresh.arrivals[place] = Arrival(turn, partition.number, record.offset, record.timestamp, digest)
@@ -148,6 +152,7 @@ class Scorer:
         elif pending is not None:
             self._metrics.repeated.inc()
         reading.turns.append((turn, pending or key))
+        return "judged" if known is None else "repeated"
 
     async def _decide(self, slices: list[Slice], fresh: Fresh) -> list[state.Pending]:
         if not fresh.passages:

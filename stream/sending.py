@@ -16,11 +16,13 @@ from stream.settings import Settings
 
 
 class Outbound(NamedTuple):
-    """A record to send, and the number of the line that it was."""
+    """A record to send, and the number of the line that it was; without a partition its key decides."""
 
     number: int
-    key: bytes
-    value: bytes
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]] = ()
+    partition: int | None = None
 
 
 class Sender:
@@ -59,10 +61,10 @@ class Sender:
         `sent` is told of each record that the broker has. Raises WriteError when it does not answer in time.
         """
         futures: dict[asyncio.Future[object], int] = {}
-        for number, key, value in records:
+        for number, key, value, headers, partition in records:
             await self._pace()
             try:
-                future = await self._kafka.send(self._topic, value, key=key)
+                future = await self._kafka.send(self._topic, value, key, partition, headers=list(headers))
             except NOT_ALLOWED as error:
                 raise WriteError(f"the broker takes no record for {self._topic} from this user: {GRANT}") from error
             except KafkaError as error:

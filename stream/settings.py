@@ -249,6 +249,8 @@ class Settings(BaseSettings):
             field = re.search(r'field "(\w+)"', str(error))
             name = f"{PREFIX}{field[1].upper()}" if field else "a setting"
             raise SettingsError(f"{name} is not valid JSON: {error.__cause__}") from error
+        except RecursionError as error:
+            raise SettingsError(f"a {PREFIX} variable with JSON nests too deep: mend it") from error
 
     def environment(self) -> dict[str, str]:
         """This process's environment, changed so that `load` gives these settings: for a child process.
@@ -275,7 +277,8 @@ def refuse_unknown(environ: Iterable[str], fields: Iterable[str]) -> None:
 def _policy(name: str, fields: dict[str, Any], known: dict[str, Policy]) -> Policy:
     """The policy that a setting describes. Raises ValueError, one line, when it describes none."""
     said = {"like": "permissive", **fields}
-    base = known.get(said.pop("like"))
+    like = said.pop("like")
+    base = known.get(like) if isinstance(like, str) else None
     changeable = {field.name for field in dataclasses.fields(Policy)} - {"name"}
     if base is None:
         raise ValueError(f"{PREFIX}POLICIES[{name}]: `like` names no policy: use one of {', '.join(known)}")

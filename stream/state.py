@@ -12,6 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from ensemble.votes import Vote
+from stream.codecs import UNREADABLE
 from stream.errors import StateError
 from stream.records import Role
 
@@ -59,7 +60,7 @@ class Pending(msgspec.Struct, array_like=True, gc=False):
 
 class Early(msgspec.Struct, array_like=True, gc=False):
     """A label whose turn is not known (yet). `first_ms`: when it was first looked for; `due_ms`: when it is looked for
-    again."""
+    again. `replays` and `replayed` are those of its journey; last, since records from before them have none."""
 
     version: int
     first_ms: int
@@ -68,6 +69,8 @@ class Early(msgspec.Struct, array_like=True, gc=False):
     timestamp_ms: int
     key: bytes | None
     value: bytes
+    replays: int = 0
+    replayed: str = ""
 
 
 class Conversation(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -123,16 +126,20 @@ def decode_conversation_age(value: bytes) -> ConversationAge:
 def _checked(decoder: "msgspec.msgpack.Decoder[_T]", value: bytes) -> _T:
     try:
         record = decoder.decode(value)
-    except msgspec.DecodeError as error:
-        raise StateError(
-            f"a state record cannot be read ({error}): it was not written by this application; check AEGIS_APP_ID"
-        ) from error
+    except UNREADABLE as error:
+        raise _foreign(str(error)) from error
     if record.version != SCHEMA_VERSION:
         raise StateError(
             f"a state record has schema version {record.version}, this worker reads {SCHEMA_VERSION}:"
             " run the version that wrote it"
         )
     return record
+
+
+def _foreign(why: str) -> StateError:
+    return StateError(
+        f"a state record cannot be read ({why}): it was not written by this application; check AEGIS_APP_ID"
+    )
 
 
 def pending_key(tenant: str, turn_id: str) -> bytes:
@@ -153,10 +160,15 @@ def early_key(tenant: str, turn_id: str, annotator: str) -> bytes:
 
 
 def early_prefix_of(key: bytes) -> bytes:
-    """The part of an early key that names its turn."""
+    """The part of an early key that names its turn. Raise StateError for a key that none of ours is."""
     end = 1
-    for _ in range(2):
-        end += 2 + _LENGTH.unpack_from(key, end)[0]
+    try:
+        for _ in range(2):
+            end += 2 + _LENGTH.unpack_from(key, end)[0]
+    except struct.error as error:
+        raise _foreign("a key that ends too soon") from error
+    if end > len(key):
+        raise _foreign("a key that ends too soon")
     return key[:end]
 
 

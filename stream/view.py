@@ -5,13 +5,12 @@ A context learns from the labels that were asked for, and from the others at the
 is forecast from its own moments once its prior is recorded, until then as its parents are (`priors`)."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
-import msgspec
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from ensemble.errors import MomentsCorruptError
 from ensemble.forecaster import Forecaster
 from ensemble.moments import Moments
 from ensemble.policy import Policy
@@ -20,6 +19,7 @@ from ensemble.thresholds import DecisionThresholds, calibrate
 from stream import projection
 from stream.asking import context_of_class, unasked_of
 from stream.bounded import Bounded
+from stream.errors import ForeignRecordError
 from stream.parts import Packed, Parts
 from stream.priors import Parents, aligned
 from stream.reading import reader, take_up
@@ -117,33 +117,39 @@ class MergedView:
         self.changed.update(self.contexts())
 
     def learn(self, partition: int, key: bytes | None, value: bytes | None) -> None:
-        """Take one record of `moments.v1` in. One that no worker wrote is passed over: whoever may write there by
-        mistake would else stop every worker, and keep it from starting."""
-        try:
-            self._take(partition, key or b"", value)
-        except (msgspec.DecodeError, UnicodeDecodeError, MomentsCorruptError) as error:
-            remedy = "let nobody but workers write there"
-            log.error("moments_record_ignored", partition=partition, error=type(error).__name__, remedy=remedy)
-
-    def _take(self, partition: int, key: bytes, value: bytes | None) -> None:
+        """Take one record of `moments.v1` in. Raises ForeignRecordError, with nothing changed, for one that no worker
+        wrote."""
         if value is None:
             return
+        if key is None:
+            raise ForeignRecordError("a record without a key")
         if key.startswith(projection.COUNTS):
             counts = {*self.partition_counts, *projection.decode_counts(value)}
             self.partition_counts = sorted(counts, reverse=True)  # they only grow: the newest first
         elif key.startswith(projection.BASELINE):
             fingerprint, record = projection.baseline_of(value)
-            self.baselines[projection.context_of_key(key)] = fingerprint, None if record is None else Packed(record)
+            began = None if record is None else projection.told(Packed, record)
+            self.baselines[projection.context_of_key(key)] = fingerprint, began
         elif key.startswith(projection.PRIOR):
             context, prior = projection.context_of_key(key), projection.decode_prior(value)
             if self.priors.get(context) != prior:
                 self.begin(context, prior)
                 self.changed.add(context)
-        else:
+        elif key.startswith(projection.PART):
             self._learn_part(partition, projection.context_of_key(key), *projection.part_of(value))
+        else:
+            raise ForeignRecordError("a key of no kind")
+
+    def _take(self, record: Any) -> None:
+        """What a stranger wrote is left out and told: it must not stop every worker of the application."""
+        try:
+            self.learn(record.partition, record.key, record.value)
+        except ForeignRecordError as error:
+            place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+            log.error("foreign_record", **place, why=str(error), remedy="see who may write to this topic")
 
     def _learn_part(self, partition: int, key: str, offset: int, record: bytes) -> None:
-        part = self._parts.take(key, partition, offset, record)
+        part = projection.told(partial(self._parts.take, key, partition, offset), record)
         if part is None:
             return
         self.parents.take(key, partition, part)
@@ -173,8 +179,7 @@ class MergedView:
             loop = asyncio.get_running_loop()
             looked = told = loop.time()
             while True:
-                found = await consumer.getmany(timeout_ms=POLL_MS, max_records=RECORDS_TOGETHER)
-                await self._take_all(found)
+                await self._take_all(await consumer.getmany(timeout_ms=POLL_MS, max_records=RECORDS_TOGETHER))
                 if not self._caught_up.is_set():
                     behind = {tp: end for tp, end in behind.items() if await consumer.position(tp) < end}
                     if not behind:
@@ -191,9 +196,9 @@ class MergedView:
         """Learn records in their order, and let the rest of the worker have its turn now and then."""
         loop = asyncio.get_running_loop()
         since = loop.time()
-        for tp, records in found.items():
+        for records in found.values():
             for record in records:
-                self.learn(tp.partition, record.key, record.value)
+                self._take(record)
                 if loop.time() - since > BUSY_SECONDS:
                     await asyncio.sleep(0)
                     since = loop.time()

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 import structlog
-from faust.types import TP
 
 from stream.consumer import BatchConsumer
 from stream.errors import StalledError, WriteError
@@ -13,6 +12,7 @@ from stream.ownership import Ownership
 from stream.partitions import Fatal
 from stream.pipeline import Pipeline
 from stream.producer import Producer
+from stream.stalls import Stalls
 from stream.topics import METADATA_MS
 
 log = structlog.get_logger()
@@ -41,10 +41,9 @@ class Watch:
         self._ownership = ownership
         self._pipelines = pipelines
         self._metrics = metrics
-        self._stall = stall
+        self._stalls = Stalls(stall)
         self._fatal = fatal
         self._ready = ready
-        self._moved: dict[TP, tuple[int, float]] = {}
         self._unshared: float | None = None
 
     async def run(self, consumer: BatchConsumer) -> None:
@@ -57,9 +56,10 @@ class Watch:
             self._metrics.recovered.set(self._ownership.recovered_records)
             if waited := self._producer.overdue():
                 self._fatal(WriteError(f"the broker has not acknowledged a record for {waited:.0f} s"))
-            if self._ownership.generation and all(pipeline.at_rest for pipeline in self._pipelines):
+            at_rest = all(pipeline.at_rest for pipeline in self._pipelines)
+            if self._ownership.generation and at_rest:
                 self._metrics.holes.inc(consumer.mend_holes())
-            self._find_stalled(consumer, loop.time())
+            self._find_stalled(consumer, at_rest, loop.time())
             self._share_out(consumer, loop.time())
 
     def _share_out(self, consumer: BatchConsumer, now: float) -> None:
@@ -73,18 +73,11 @@ class Watch:
             log.warning("partitions_unowned", assigned=assigned, there=consumer.whole_partitions())
             consumer.ask_for_a_rebalance()
 
-    def _find_stalled(self, consumer: BatchConsumer, now: float) -> None:
-        """A partition can silently stop being fetched. Only records that wait count: an idle topic stands still too."""
-        for tp, intake in consumer.intakes.items():
-            done, since = self._moved.get(tp, (-1, now))
-            end = consumer.highwater(tp) or 0
-            if done != intake.done or intake.done >= end:
-                self._moved[tp] = (intake.done, now)
-            elif now - since > self._stall:
-                self._fatal(
-                    StalledError(
-                        f"{tp.topic}[{tp.partition}] has stood at offset {done} of {end} for {now - since:.0f} s"
-                    )
-                )
-        for tp in set(self._moved) - set(consumer.intakes):
-            del self._moved[tp]
+    def _find_stalled(self, consumer: BatchConsumer, at_rest: bool, now: float) -> None:
+        places = {tp: (intake.done, consumer.highwater(tp) or 0) for tp, intake in consumer.intakes.items()}
+        stalled = self._stalls.look(places, at_rest, now)
+        if stalled is not None:
+            done, end = places[stalled]
+            stood = self._stalls.stood(stalled, now)
+            where = f"{stalled.topic}[{stalled.partition}]"
+            self._fatal(StalledError(f"{where} has stood at offset {done} of {end} for {stood:.0f} s"))

@@ -1,4 +1,5 @@
-"""The command line, one module a command or group, which has its name; `stream.__main__` lists them."""
+"""The command line, one module a command or group, which has its name, with `_` for a dash; `stream.__main__` lists
+them."""
 
 from __future__ import annotations
 
@@ -46,7 +47,8 @@ class CommandModules(OneLineErrors):
         """The command of a name; None if there is none."""
         if cmd_name not in self._modules:
             return None
-        command: click.Command = getattr(import_module(f"{__name__}.{cmd_name}"), cmd_name)
+        module = cmd_name.replace("-", "_")
+        command: click.Command = getattr(import_module(f"{__name__}.{module}"), module)
         return command
 
 

@@ -190,7 +190,7 @@ def readings_of(stream: Stream, settings: Settings, policy: str | None, switches
     return [first, *sorted(later, key=lambda reading: reading.since)]
 
 
-@click.command("replay", short_help="Run yesterday's verdicts and labels through the learner, otherwise.")
+@click.command("replay", short_help="Run yesterday's labels through the learner, otherwise.")
 @click.argument("data", nargs=-1, type=str)
 @click.option("--broker", metavar="HOST:PORT", help="Without DATA: read the topics there.  [default: AEGIS_BROKER]")
 @click.option("--policy", metavar="NAME", help="Read every label so, not as the settings say for each tenant.")

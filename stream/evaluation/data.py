@@ -24,6 +24,7 @@ import numpy as np
 from ensemble.policy import CLASSES
 from experts.base import Passage
 from experts.taxonomy import NEEDS_CAUTION, normalised
+from stream.codecs import UNREADABLE
 from stream.errors import DataError
 from stream.lines import Readable, read_lines
 
@@ -157,7 +158,7 @@ _decoder = msgspec.json.Decoder(Raw)
 def _row(line: bytes) -> Row | str | None:
     try:
         raw = _decoder.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         return f"no labelled row ({error})"
     if raw.unsafe not in (0, 1, None):
         return f"no labelled row (`unsafe` is {raw.unsafe}, not true, false, 1, 0 or null)"

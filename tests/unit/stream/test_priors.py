@@ -189,7 +189,10 @@ def test_an_expert_that_a_record_does_not_name_has_the_uniform_share() -> None:
     np.testing.assert_allclose(found, np.array([0.75, 0.25, 0.5]) / 1.5)
 
 
-@given(st.dictionaries(st.text(min_size=1), st.floats(0.0, 1.0), max_size=5))
+PRIORS = st.dictionaries(st.text(min_size=1), st.floats(0.0, 1.0), max_size=5)
+
+
+@given(PRIORS.filter(lambda prior: not prior or sum(prior.values()) > 0.0))
 def test_a_prior_is_read_as_it_was_written(prior: dict[str, float]) -> None:
     assert projection.decode_prior(projection.encode_prior(prior)) == prior
 

@@ -126,6 +126,8 @@ def test_a_dead_letter_tells_its_reason_source_and_size_and_its_text_only_when_a
         "partition": 3,
         "offset": 42,
         "size": 10,
+        "place": "0:5",
+        "replays": 0,
         "at": "2026-01-01T00:00:00Z",
     }
     assert told(record, True)["text"] == "a secret \ufffd"
