@@ -286,7 +286,7 @@ def _policy(name: str, fields: dict[str, Any], known: dict[str, Policy]) -> Poli
         raise ValueError(f"{PREFIX}POLICIES[{name}]: {unknown[0]} is no field: use {', '.join(sorted(changeable))}")
     try:
         return dataclasses.replace(base, name=name, **said)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{PREFIX}POLICIES[{name}]: {error}") from error
 
 
