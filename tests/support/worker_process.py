@@ -33,6 +33,11 @@ class WorkerProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._begins = 0
 
+    def configure(self, settings: Settings, **environ: str) -> None:
+        """From the next start on: other settings, and other variables besides."""
+        self.settings = settings
+        self._environ = {**environment(settings), **environ}
+
     @property
     def process(self) -> subprocess.Popen[bytes]:
         assert self._process is not None, "the worker was not started"
