@@ -22,7 +22,7 @@ from experts.base import OK, SHADOW
 from stream import dead_letters, projection, state
 from stream.codecs import Rejected, decode_label, decode_turn, encode
 from stream.labels import MOST_ANNOTATORS
-from stream.records import Label, Turn, Verdict
+from stream.records import Label, Turn, Verdict, Weights
 from stream.routing import FIRST, TRIED, TRIES
 from stream.settings import Settings
 from stream.topics import TopicNames
@@ -42,6 +42,7 @@ Source = tuple[str, int, int]
 Votes = dict[str, tuple[int, int]]
 """Annotator to (time in ms, class): the greatest counts."""
 _verdicts = msgspec.json.Decoder(Verdict)
+_weights = msgspec.json.Decoder(Weights)
 
 
 @dataclass
@@ -89,7 +90,8 @@ class State:
 
     pending: dict[Key, state.Pending] = field(default_factory=dict)
     moments: dict[tuple[int, str], bytes] = field(default_factory=dict)
-    early: set[bytes] = field(default_factory=set)
+    early: dict[tuple[int, bytes], bytes] = field(default_factory=dict)
+    """By partition and key, the labels that wait."""
 
 
 def check_invariants(settings: Settings, logs: Logs, expected_turn_ids: Iterable[str] = ()) -> Findings:
@@ -109,6 +111,7 @@ def check_invariants(settings: Settings, logs: Logs, expected_turn_ids: Iterable
     _check_letters(settings, logs, demands, final, found)
     _check_moments(logs.moments, demands, final, found)
     found.problems += prior_problems(logs.moments, final.pending.values())
+    found.problems += _strange_records(logs, demands)
     return found
 
 
@@ -191,8 +194,17 @@ def _state(changelog: Iterable[Any], found: Findings) -> State:
         elif kind == state.MOMENTS:
             final.moments[record.partition, record.key[1:].decode()] = record.value
         elif kind == state.EARLY:
-            (final.early.discard if record.value is None else final.early.add)(record.key)
+            _take_early(final, record)
+        elif kind != state.CONVERSATION and record.key != state.CLAIM:
+            found.problems.append(f"the changelog has a record of no known kind ({record.partition}, {record.offset})")
     return final
+
+
+def _take_early(final: State, record: Any) -> None:
+    if record.value is None:
+        final.early.pop((record.partition, record.key), None)
+    else:
+        final.early[record.partition, record.key] = state.decode_early(record.value).value
 
 
 def _take_pending(final: State, record: Any, found: Findings) -> None:
@@ -212,6 +224,8 @@ def _check_verdicts(settings: Settings, records: list[Any], demands: Demands, fi
     for record in records:
         said = _verdicts.decode(record.value)
         published.setdefault((record.partition, said.tenant, said.turn_id), []).append(record.value)
+        if record.key != said.conversation_id.encode():
+            found.problems.append(f"a verdict has the key of another conversation ({record.partition}, {record.offset})")
     found.turns, found.verdicts = len(demands.turns), len(records)
     for key, turns in demands.turns.items():
         pending, values = final.pending.get(key), set(published.pop(key, ()))
@@ -264,6 +278,7 @@ def _check_letters(settings: Settings, logs: Logs, demands: Demands, final: Stat
         allowed = source in demands.letters or reason == "turn_not_found" or (reason == "too_many_votes" and crowded)
         if not allowed:
             found.problems.append(f"{source} is a dead letter ({reason}) and could be used")
+    found.problems += _differing_letters(logs.dead_letters)
     found.letters = len(found.reasons)
     found.problems += _missing_letters(demands, found)
     found.problems += _lost_strays(demands, final, given_up)
@@ -273,6 +288,16 @@ def _is_untouched(letter: Any, source: Any) -> bool:
     """The source's key, bytes and headers, and ours after them."""
     theirs = (letter.key, letter.value, list(letter.headers[: len(source.headers)]))
     return theirs == (source.key, source.value, list(source.headers))
+
+
+def _differing_letters(letters: Iterable[Any]) -> Iterator[str]:
+    """A message read again after a crash is set aside again, in the same words and in the partition it came from."""
+    first: dict[Source, Any] = {}
+    for letter in letters:
+        source = _source_of(letter)
+        same = first.setdefault(source, letter)
+        if list(same.headers) != list(letter.headers) or source[1] != letter.partition:
+            yield f"{source} was set aside for different reasons, or in another partition than its own"
 
 
 def _missing_letters(demands: Demands, found: Findings) -> Iterator[str]:
@@ -286,8 +311,11 @@ def _lost_strays(demands: Demands, final: State, given_up: set[bytes]) -> Iterat
     strays = set[bytes]().union(*demands.strays.values())
     if given_up - strays:
         yield f"{len(given_up - strays)} labels were given up though their turn is there"
+    if waiting := sum(value not in strays for value in final.early.values()):
+        yield f"{waiting} labels wait though their turn is there"
+    kept = {key for _, key in final.early}
     for stray, values in demands.strays.items():
-        if state.early_key(*stray) not in final.early and not values & given_up:
+        if state.early_key(*stray) not in kept and not values & given_up:
             yield f"the label {stray} of no turn is neither kept nor given up"
 
 
@@ -303,6 +331,20 @@ def _check_moments(records: list[Any], demands: Demands, final: State, found: Fi
         parts = [_decoded(value) for (_, name), value in sorted(published.items()) if name == context]
         whole = total(moments for (_, name), moments in sorted(demanded.items()) if name == context)
         _compare(f"total moments of {context}", total(parts), whole, found)
+
+
+def _strange_records(logs: Logs, demands: Demands) -> Iterator[str]:
+    """Nothing but what is meant stands in the topics that everybody reads, and only of contexts that turns have."""
+    tenants = {tenant for _, tenant, _ in demands.turns}
+    kinds = (projection.PART, projection.BASELINE, projection.PRIOR)
+    for record in logs.moments:
+        kind, context = record.key[:1], record.key[1:].decode(errors="replace")
+        if record.key != projection.COUNTS_KEY and (kind not in kinds or state.tenant_of(context) not in tenants):
+            yield f"moments.v1 has a record that nobody asked for ({record.partition}, {record.offset})"
+    for record in logs.weights:
+        context = record.key.decode(errors="replace")
+        if state.tenant_of(context) not in tenants or _weights.decode(record.value).context != context:
+            yield f"weights.v1 has a record that nobody asked for ({record.partition}, {record.offset})"
 
 
 def _compare(what: str, moments: Moments, oracle: Moments, found: Findings) -> None:
