@@ -22,6 +22,7 @@ from aiokafka.protocol.transaction import InitProducerIdRequest
 from msgspec import Struct
 
 from stream.errors import FencedError, WriteError
+from stream.topics import METADATA_MS
 
 MAX_BATCH_BYTES = 900_000
 """Of one record batch, uncompressed. The broker's default limit is 1,048,588 bytes with headers; a lone record above
@@ -105,6 +106,7 @@ class Producer:
             acks="all",
             max_batch_size=MAX_BATCH_BYTES,
             max_request_size=64 << 20,
+            metadata_max_age_ms=METADATA_MS,
         )
         await self._aio.start()
         self._manager = _PerPartition.take_over(self._aio._txn_manager)

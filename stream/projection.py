@@ -19,9 +19,9 @@ from stream.producer import Outgoing, Producer
 
 INTERVAL = 0.2
 """Seconds between publications: learning is hours late anyway, and the bound counts staleness as delay."""
-PART, BASELINE, PRIOR, COUNTS_KEY = b"m", b"b", b"p", b"c"
-"""What a key begins with: moments, baseline or prior of the context that follows, or the partition counts so far,
-newest first. A tenant may have any name, so a context never stands alone. All but moments are in partition 0."""
+PART, BASELINE, PRIOR, COUNTS = b"m", b"b", b"p", b"c"
+"""What a key begins with: moments, baseline or prior of the context that follows, or a number of partitions that turns
+have had. A tenant may have any name, so a context never stands alone. All but moments are in partition 0."""
 
 
 def part_key(context: str) -> bytes:
@@ -116,7 +116,12 @@ def prior_record(context: str, weights: dict[str, float]) -> Outgoing:
 
 
 decode_counts = _counts.decode
-encode_counts = msgspec.json.Encoder().encode
+
+
+def count_record(partitions: int) -> Outgoing:
+    """That turns have had so many partitions, or will have: a key for each number, so that whoever writes one takes none
+    away. (Before, one record under `COUNTS` alone held them all; it is still read.)"""
+    return Outgoing(COUNTS + b"%d" % partitions, b"[%d]" % partitions)
 
 
 class Projection:

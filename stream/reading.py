@@ -7,6 +7,8 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from stream.topics import METADATA_MS
+
 FETCH_BYTES = 4 << 20
 """Of one partition in one fetch: recovery is bound by round trips below this, and by memory above."""
 
@@ -21,7 +23,7 @@ async def reader(bootstrap: str, client_id: str) -> AsyncIterator[AIOKafkaConsum
         auto_offset_reset="earliest",
         max_partition_fetch_bytes=FETCH_BYTES,
         fetch_max_wait_ms=200,
-        metadata_max_age_ms=30_000,
+        metadata_max_age_ms=METADATA_MS,
     )
     await consumer.start()
     try:

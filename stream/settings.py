@@ -65,8 +65,9 @@ class Settings(BaseSettings):
     topic_prefix: str = Field(default="aegis.", pattern=f"^{TOPIC_NAME}{{0,100}}$")
     """In front of every topic of the contract, so that several deployments share a cluster."""
     partitions: int = Field(default=8, ge=1, le=1000)
-    """Partitions of turns, labels, verdicts and the state: the most workers that can share the work. Eight let a small
-    start grow eightfold before anything is raised; each costs every worker one producer id and one store."""
+    """Partitions that `aegis topics create` makes of turns, labels, verdicts and the state: the most workers that can
+    share the work. Eight let a small start grow eightfold before anything is raised; each costs every worker one producer
+    id and one store. `aegis topics grow` raises them later: what the broker has then counts, not this."""
     replication_factor: int = Field(default=1, ge=1, le=32767)
     """Copies of every partition. One is all that the embedded broker can hold; a cluster wants 3."""
     session_timeout: Seconds = Field(default=10.0, ge=1.0, le=300.0)

@@ -12,6 +12,9 @@ from enum import Enum
 
 from stream.settings import Settings
 
+METADATA_MS = 5_000
+"""Between two looks of a client at the topics: so late, at most, does a worker see partitions that were added. A look is
+a few hundred bytes; aiokafka's own five minutes would leave turns in them unmoderated that long."""
 MINUTE = 60_000
 DAY = 24 * 60 * MINUTE
 BROKER_MESSAGE_BYTES = 1_048_588  # Kafka's message.max.bytes unless changed: 1 MiB and a record batch's 12 bytes
@@ -78,6 +81,7 @@ class TopicSpec:
     replication: int
     config: Mapping[str, Want] = field(default_factory=dict)
     partitions_fit: Fit = Fit.EXACTLY
+    """EXACTLY: as many as each other topic of which a partition belongs to the same owner, see `compare_counts`."""
 
 
 @dataclass(frozen=True)
@@ -137,9 +141,13 @@ DEAD_LETTERS = {
 }
 
 
-def contract(settings: Settings) -> tuple[TopicSpec, ...]:
-    """Returns every topic that the worker reads or writes, in the order in which they must be made and grown."""
-    names, many, copies = TopicNames.of(settings), settings.partitions, settings.replication_factor
+def contract(settings: Settings, partitions: int | None = None) -> tuple[TopicSpec, ...]:
+    """Returns every topic that the worker reads or writes, in the order in which they must be made and grown.
+
+    `partitions`: AEGIS_PARTITIONS unless given.
+    """
+    names, copies = TopicNames.of(settings), settings.replication_factor
+    many = partitions or settings.partitions
     return (
         TopicSpec(names.changelog, many, copies, CHANGELOG),
         TopicSpec(names.moments, many, copies, PROJECTION),
@@ -167,7 +175,7 @@ def compare(spec: TopicSpec, found: TopicFound | None) -> list[Mismatch]:
     """Returns every point in which a topic differs from its description; None stands for a topic that is not there."""
     if found is None:
         return [Mismatch(spec.name, "does not exist", "run `aegis topics create`")]
-    wrong = [*_partitions(spec, found), *_copies(spec, found)]
+    wrong = _copies(spec, found)
     for key, want in spec.config.items():
         if not want.accepts(found.config[key]):
             problem = f"has {key}={found.config[key]}, and must have {want.fit.value} {want.value}, since {want.why}"
@@ -175,16 +183,32 @@ def compare(spec: TopicSpec, found: TopicFound | None) -> list[Mismatch]:
     return wrong
 
 
-def _partitions(spec: TopicSpec, found: TopicFound) -> list[Mismatch]:
-    if found.partitions < spec.partitions:
-        problem = f"has partitions={found.partitions} and needs {spec.partitions}"
-        return [Mismatch(spec.name, problem, "run `aegis topics create`, which adds them")]
-    if found.partitions > spec.partitions and spec.partitions_fit is Fit.EXACTLY:
-        problem = (
-            f"has partitions={found.partitions}, AEGIS_PARTITIONS asks for {spec.partitions} and Kafka takes none away"
-        )
-        return [Mismatch(spec.name, problem, f"set AEGIS_PARTITIONS={found.partitions}", mendable=False)]
-    return []
+def counts_of(specs: tuple[TopicSpec, ...], partitions: Mapping[str, int]) -> dict[str, int]:
+    """Returns the partitions of those topics, of `partitions` by name, that have as many as each other: in the order in
+    which they are grown."""
+    together = [spec.name for spec in specs if spec.partitions_fit is Fit.EXACTLY]
+    return {name: partitions[name] for name in together if name in partitions}
+
+
+def compare_counts(counts: Mapping[str, int], asked: int) -> list[Mismatch]:
+    """Returns what is wrong with the partitions that `counts_of` gave.
+
+    What the broker has is right, whatever AEGIS_PARTITIONS asks for, if all have as many, or fewer the later they are
+    grown: then a growth is under way, or has stopped in the middle.
+    """
+    most = max(counts.values(), default=asked)
+    behind = {name: count for name, count in counts.items() if count < most}
+    remedy = f"run `aegis topics grow --partitions {max(most, asked)}`"
+    if not behind and most < asked:
+        name = list(counts)[-1]
+        problem = f"has partitions={most}, AEGIS_PARTITIONS asks for {asked}"
+        return [Mismatch(name, problem, f"{remedy}, which adds them to every topic", mendable=False, refused=False)]
+    is_growth = list(counts.values()) == sorted(counts.values(), reverse=True)
+    why = "which goes on with a growth that is under way" if is_growth else "which adds them"
+    return [
+        Mismatch(name, f"has partitions={count} and needs {most}", f"{remedy}, {why}", False, refused=not is_growth)
+        for name, count in behind.items()
+    ]
 
 
 def _copies(spec: TopicSpec, found: TopicFound) -> list[Mismatch]:

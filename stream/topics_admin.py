@@ -10,10 +10,21 @@ from typing import Any
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
+from aiokafka.protocol.metadata import MetadataRequest
 
 from stream.errors import BrokerError, TopicsError
 from stream.settings import Settings
-from stream.topics import Mismatch, TopicFound, TopicNames, TopicSpec, compare, contract, fitted
+from stream.topics import (
+    Mismatch,
+    TopicFound,
+    TopicNames,
+    TopicSpec,
+    compare,
+    compare_counts,
+    contract,
+    counts_of,
+    fitted,
+)
 
 CONNECT_SECONDS = 10.0  # a person waits for this; a broker that lives answers in milliseconds
 CHANGE_SECONDS = 60.0  # hundreds of partitions take a small broker many seconds
@@ -31,22 +42,23 @@ async def check(settings: Settings) -> list[Mismatch]:
 
 
 async def create(settings: Settings) -> list[str]:
-    """Makes missing topics, adds missing partitions and alters settings that differ; returns a line for each change.
+    """Makes missing topics and alters settings that differ; returns a line for each change, and for what it leaves.
 
-    Changes nothing when something cannot be mended, and raises TopicsError that says what. Returns when every topic is
-    as the contract asks and has a leader in every partition.
+    A topic that is missing gets as many partitions as those that are there; `growth` raises them. Changes nothing when
+    something cannot be mended, and raises TopicsError that says what. Returns when every topic is as the contract asks
+    and has a leader in every partition.
     """
     async with connected(settings) as admin:
         stuck = [wrong for wrong in await _compare_all(admin, settings) if wrong.refused and not wrong.mendable]
         if stuck:
             raise TopicsError("; ".join(map(str, stuck)))
-        names, lines = TopicNames.of(settings), []
-        for spec in contract(settings):  # one after the other: the order is part of the contract
+        names, lines, counts = TopicNames.of(settings), list[str](), await counts_now(admin, settings)
+        for spec in contract(settings, max(counts.values(), default=None)):  # their order is part of the contract
             now = await _describe(admin, [spec.name, names.turns, names.labels])
             (fit,) = fitted((spec,), names, now)
             lines += await _mend(admin, fit, now.get(spec.name))
-            await _await_ready(admin, fit)
-        return lines
+            await await_leaders(admin, spec.name, counts.get(spec.name, spec.partitions))
+        return lines + [f"{wrong}" for wrong in compare_counts(counts, settings.partitions)]
 
 
 async def delete(settings: Settings) -> list[str]:
@@ -92,7 +104,16 @@ async def connected(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
 async def _compare_all(admin: AIOKafkaAdminClient, settings: Settings) -> list[Mismatch]:
     specs, names = contract(settings), TopicNames.of(settings)
     found = await _describe(admin, [spec.name for spec in specs])
-    return [wrong for spec in fitted(specs, names, found) for wrong in compare(spec, found.get(spec.name))]
+    counts = counts_of(specs, {name: topic.partitions for name, topic in found.items()})
+    wrong = [wrong for spec in fitted(specs, names, found) for wrong in compare(spec, found.get(spec.name))]
+    return wrong + compare_counts(counts, settings.partitions)
+
+
+async def counts_now(admin: AIOKafkaAdminClient, settings: Settings) -> dict[str, int]:
+    """Returns the partitions of those topics that must have as many as each other, in the order of their growth."""
+    specs = contract(settings)
+    found = await topics_of(admin, [spec.name for spec in specs])
+    return counts_of(specs, {name: len(partitions) for name, partitions in found.items()})
 
 
 async def partitions(settings: Settings, names: Iterable[str]) -> dict[str, int]:
@@ -138,9 +159,6 @@ async def _mend(admin: AIOKafkaAdminClient, spec: TopicSpec, found: TopicFound |
     if found is None:
         return await _make(admin, spec)
     lines = []
-    if found.partitions < spec.partitions:
-        await admin.create_partitions({spec.name: NewPartitions(spec.partitions)})
-        lines.append(f"{spec.name}: partitions {found.partitions} -> {spec.partitions}")
     wrong = {key: want.value for key, want in spec.config.items() if not want.accepts(found.config[key])}
     if wrong:
         await _alter(admin, spec.name, wrong)
@@ -166,14 +184,29 @@ async def _alter(admin: AIOKafkaAdminClient, name: str, changes: dict[str, str])
     _refuse((name, code, message) for code, message, _, _ in response.resources)
 
 
-async def _await_ready(admin: AIOKafkaAdminClient, spec: TopicSpec) -> None:
-    """Returns when every partition has a leader: before that a producer's first record would be refused."""
+async def raise_partitions(admin: AIOKafkaAdminClient, topic: str, partitions: int) -> None:
+    """Adds partitions to a topic that has fewer; returns when every broker knows a leader of each."""
+    await admin.create_partitions({topic: NewPartitions(partitions)})
+    await await_leaders(admin, topic, partitions)
+
+
+async def await_leaders(admin: AIOKafkaAdminClient, topic: str, partitions: int) -> None:
+    """Returns when every broker knows a leader of every partition: before that a client that happens to ask another one
+    does not see it, and a producer's first record would be refused."""
     async with asyncio.timeout(CHANGE_SECONDS):
         while True:
-            partitions = (await topics_of(admin, [spec.name])).get(spec.name, [])
-            if sum(partition["leader"] >= 0 for partition in partitions) >= spec.partitions:
+            if all([led >= partitions for led in await _led(admin, topic)]):
                 return
             await asyncio.sleep(POLL_SECONDS)
+
+
+async def _led(admin: AIOKafkaAdminClient, topic: str) -> list[int]:
+    """How many partitions of a topic have a leader, by the account of each broker that is there."""
+    brokers = (await admin.describe_cluster())["brokers"]
+    request = MetadataRequest([topic], allow_auto_topic_creation=False)
+    answers = [await admin._send_request_to_node(broker["node_id"], request) for broker in brokers]
+    topics = [answer.to_object()["topics"][0] for answer in answers]
+    return [sum(partition["leader"] >= 0 for partition in topic["partitions"]) for topic in topics]
 
 
 def _refuse(errors: Iterable[tuple[str, int, str | None]]) -> None:

@@ -25,8 +25,8 @@ from stream.topics import TopicNames
 log = structlog.get_logger()
 
 POLL_MS = 500
-REFRESH_SECONDS = 10.0
-"""Between looks at how many partitions there are."""
+REFRESH_SECONDS = 2.0
+"""Between looks at how many partitions there are, as the client has last heard (`METADATA_MS`)."""
 PARENTS_SECONDS = 3.0
 """Between two times that what came is added to the parents' sums: only contexts without labels read them."""
 
@@ -110,8 +110,9 @@ class MergedView:
         """Take one record of `moments.v1` in."""
         if value is None:
             return
-        if key == projection.COUNTS_KEY:
-            self.partition_counts = projection.decode_counts(value)
+        if key.startswith(projection.COUNTS):
+            counts = {*self.partition_counts, *projection.decode_counts(value)}
+            self.partition_counts = sorted(counts, reverse=True)  # they only grow: the newest first
         elif key.startswith(projection.BASELINE):
             self.baselines[projection.context_of_key(key)] = projection.decode_baseline(value)
         elif key.startswith(projection.PRIOR):

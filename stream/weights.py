@@ -58,6 +58,7 @@ class WeightsPublisher:
         self._roster = roster
         self._metrics = metrics
         self._generation = 0
+        self._recorded = 0
         self._ratios: dict[str, float] = {}
         self._drift = DriftWatch(metrics)
 
@@ -73,17 +74,18 @@ class WeightsPublisher:
             if generation != self._generation:  # a new owner publishes all: the last one may have died before it could
                 self._view.touch_all()
                 self._generation = generation
+            await self.record_partition_count()
             await self._publish()
 
     async def record_partition_count(self) -> None:
-        """Before partition 0 is worked on: labels look for turns that were scored under an earlier count."""
+        """Before partition 0 is worked on, and when it changed without `aegis topics grow`, which records it first: labels
+        look for turns that were scored under an earlier count."""
         if 0 not in self._ownership.partitions:
             return
         count = self._producer.partitions(self._names.turns)
-        if count not in self._view.partition_counts:
-            counts = [count, *self._view.partition_counts]
-            record = Outgoing(projection.COUNTS_KEY, projection.encode_counts(counts))
-            await self._producer.append(self._names.moments, 0, [record])
+        if count not in (*self._view.partition_counts, self._recorded):
+            await self._producer.append(self._names.moments, 0, [projection.count_record(count)])
+            self._recorded = count
 
     async def _publish(self) -> None:
         """Some contexts at a time, so that thousands of them do not stop the loop."""

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 import structlog
 
 from experts.executor import Panel
+from stream.assignment import WholePartitions
 from stream.dead_letters import DeadLetters
 from stream.early import retry_early
 from stream.errors import PassingError, PipelineError, StreamError, TopicsError
@@ -37,7 +38,7 @@ from stream.roster import Roster
 from stream.score import Scorer
 from stream.settings import Settings
 from stream.stores import Stores
-from stream.topics import TopicNames
+from stream.topics import METADATA_MS, TopicNames
 from stream.topics_admin import check
 from stream.view import MergedView
 from stream.watch import Watch
@@ -103,7 +104,7 @@ class Worker:
         app = AegisApp(**_faust_settings(self.settings))
         app.ownership, app.fatal, app.drain = self.ownership, self.fatal, self.drain
         app.inputs = frozenset((self.names.turns, self.names.labels))
-        app.Table("state", key_type=bytes, value_type=bytes, partitions=self.settings.partitions)
+        app.Table("state", key_type=bytes, value_type=bytes)
         for name, topic, pipeline in (
             ("score", self.names.turns, self.scoring),
             ("learn", self.names.labels, self.learning),
@@ -114,7 +115,6 @@ class Worker:
                 value_type=bytes,
                 key_serializer="raw",
                 value_serializer="raw",
-                partitions=self.settings.partitions,
             )
             app.agent(channel, name=name)(_agent(pipeline))
         return app
@@ -243,12 +243,15 @@ async def _refuse_mismatches(settings: Settings) -> None:
     level = library.level
     library.setLevel(logging.CRITICAL)  # an unreachable broker is one line, ours
     try:
-        mismatches = [mismatch for mismatch in await check(settings) if mismatch.refused]
+        found = await check(settings)
     finally:
         library.setLevel(level)
-    if mismatches:
-        more = f" (and {len(mismatches) - 1} more: aegis topics check)" if len(mismatches) > 1 else ""
-        raise TopicsError(f"{mismatches[0]}{more}")
+    refused = [mismatch for mismatch in found if mismatch.refused]
+    if refused:
+        more = f" (and {len(refused) - 1} more: aegis topics check)" if len(refused) > 1 else ""
+        raise TopicsError(f"{refused[0]}{more}")
+    for mismatch in found:
+        log.warning("topic_differs", topic=mismatch.topic, problem=mismatch.problem, remedy=mismatch.remedy)
 
 
 def _faust_settings(settings: Settings) -> dict[str, Any]:
@@ -258,16 +261,16 @@ def _faust_settings(settings: Settings) -> dict[str, Any]:
         "store": store_url(),
         "datadir": settings.data_dir,
         "TableManager": StateTables,
+        "PartitionAssignor": WholePartitions,
         "web_enabled": False,
         "canonical_url": f"http://{socket.gethostname()}-{os.getpid()}",  # the assignor tells workers apart by it
-        "topic_partitions": settings.partitions,
         "topic_allow_declare": False,
         "topic_disable_leader": True,
         "table_standby_replicas": 0,
         "stream_wait_empty": False,
         "stream_buffer_maxsize": BUFFERED_EVENTS,
         "consumer_auto_offset_reset": "earliest",
-        "consumer_metadata_max_age_ms": 30_000,
+        "consumer_metadata_max_age_ms": METADATA_MS,
         "broker_max_poll_records": POLL_RECORDS,
         "broker_commit_interval": COMMIT_SECONDS,
         "broker_session_timeout": settings.session_timeout,

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from stream import offsets, topics_admin
+from stream import growth, offsets, topics_admin
 from stream.commands import hush
 from stream.errors import TopicsError
 from stream.settings import Settings
@@ -47,12 +47,29 @@ def topics() -> None:
 def create() -> None:
     """Make what is missing and mend what differs; run it again at any time.
 
+    AEGIS_PARTITIONS counts where no topic is there yet; `aegis topics grow` raises it later.
+
     \b
     Example:
       aegis topics create
     """
     lines = asyncio.run(topics_admin.create(Settings.load()))
     click.echo("\n".join(lines) if lines else "every topic is there and as the contract asks")
+
+
+@topics.command()
+@click.option("--partitions", required=True, type=click.IntRange(1, 1000), help="How many each topic has in the end.")
+def grow(partitions: int) -> None:
+    """Raise the partitions of every topic while traffic runs, so that more workers can share the work.
+
+    Workers go on without a restart. When it was interrupted, run it again: it goes on. AEGIS_PARTITIONS need not be
+    changed. A conversation goes on in the partition that its key has from then on.
+
+    
+    Example:
+      aegis topics grow --partitions 16
+    """
+    asyncio.run(growth.grow(Settings.load(), partitions, click.echo))
 
 
 @topics.command()

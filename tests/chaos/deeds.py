@@ -16,6 +16,7 @@ from chaos.network import Weather
 from chaos.plan import COORDINATOR, LEADER, Action, Deed
 from chaos.stage import Stage
 from stream import topics_admin
+from stream.growth import grow
 from stream.settings import Settings
 from stream.topics import TopicNames
 from support.brokers import Node
@@ -125,8 +126,6 @@ class Deeds:
         self._fleet.join(number)
 
     async def _grow(self, partitions: int) -> None:
-        from stream.growth import grow
-
         await grow(self._settings, partitions, lambda line: None)
         for slot in self._fleet.slots:
             slot.grow(partitions)

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from stream import projection, state
+from stream import projection, state, topics_admin
 from stream.__main__ import cli
 from stream.errors import OffsetsMissingError, TopicsError
 from stream.settings import PREFIX, Settings
@@ -152,19 +152,25 @@ def test_topics_that_are_not_the_contracts_are_refused_and_labels_find_their_tur
     with worker_of(settings, tmp_path) as worker:
         asyncio.run(fill(settings, worker.ready()))
         asyncio.run(consume_until(settings.broker, TopicNames.of(settings).moments, knows_the_count))
-    raised = settings.model_copy(update={"partitions": 5})
-    worker = worker_of(raised, tmp_path)
+    asyncio.run(raise_turns(settings, 5))
+    worker = worker_of(settings, tmp_path)
     assert worker.start().wait() == TopicsError.exit_code
     (line,) = [line for line in worker.text().splitlines() if line.startswith("Error: ")]
-    assert "has partitions=2 and needs 5: run `aegis topics create`, which adds them" in line
-    aegis(raised, "topics", "create")
+    assert "has partitions=2 and needs 5: run `aegis topics grow --partitions 5`, which adds them" in line
+    aegis(settings, "topics", "grow", "--partitions", "5")
     with worker:
-        asyncio.run(label_old_turns(raised, worker.ready()))
+        asyncio.run(label_old_turns(settings, worker.ready()))
+
+
+async def raise_turns(settings: Settings, partitions: int) -> None:
+    """As somebody does by hand who knows of no other topic."""
+    async with topics_admin.connected(settings) as admin:
+        await topics_admin.raise_partitions(admin, TopicNames.of(settings).turns, partitions)
 
 
 def knows_the_count(records: list[Any]) -> bool:
     """Whether the number of partitions has been recorded, by which old turns are found later."""
-    return any(record.key == projection.COUNTS_KEY for record in records)
+    return any(record.key.startswith(projection.COUNTS) for record in records)
 
 
 async def label_old_turns(settings: Settings, worker: WorkerProcess) -> None:

@@ -13,7 +13,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import MessageSizeTooLargeError
 from click.testing import CliRunner
 
-from stream import topics_admin
+from stream import growth, topics_admin
 from stream.__main__ import cli
 from stream.errors import TopicsError
 from stream.settings import Settings
@@ -64,10 +64,13 @@ async def test_create_makes_every_topic_and_check_then_finds_nothing(settings: S
     assert await topics_admin.delete(settings) == []
 
 
-async def test_partitions_grow_from_the_changelog_to_turns(topics: Settings) -> None:
-    names, larger = TopicNames.of(topics), topics.model_copy(update={"partitions": 6})
-    lines = await topics_admin.create(larger)
-    assert [line.split(":")[0] for line in lines] == [
+async def test_partitions_grow_from_the_changelog_to_turns_behind_the_record_of_where_turns_can_be(
+    topics: Settings,
+) -> None:
+    names, lines = TopicNames.of(topics), list[str]()
+    await growth.grow(topics, 6, lines.append)
+    assert [line.split(":")[0] for line in lines[:-1]] == [
+        names.moments,
         names.changelog,
         names.moments,
         names.dead_letters,
@@ -75,16 +78,57 @@ async def test_partitions_grow_from_the_changelog_to_turns(topics: Settings) -> 
         names.labels,
         names.turns,
     ]
-    assert await topics_admin.check(larger) == []
+    assert lines[0].endswith("(4, 6 partitions)")
+    assert lines[-1] == f"no worker of group {topics.app_id} runs: the next that starts owns all 6 partitions"
+    recorded = await consume_until(topics.broker, names.moments, lambda records: len(records) == 2)
+    assert [record.key for record in recorded] == [b"c4", b"c6"]
+    assert await topics_admin.check(topics) == []
+    assert await topics_admin.create(topics) == []
 
 
-async def test_more_partitions_than_asked_for_are_refused_before_anything_changes(settings: Settings) -> None:
+async def test_a_growth_goes_on_where_it_stopped_and_shrinks_nothing(topics: Settings) -> None:
+    names, lines = TopicNames.of(topics), list[str]()
+    async with topics_admin.connected(topics) as admin:
+        await topics_admin.raise_partitions(admin, names.changelog, 6)
+    found = await topics_admin.check(topics)
+    assert len(found) == 5
+    assert not any(wrong.refused for wrong in found)
+    with pytest.raises(TopicsError, match=r"has 6 partitions, and Kafka takes none away: .*--partitions 6`"):
+        await growth.grow(topics, 5, lines.append)
+    await growth.grow(topics, 6, lines.append)
+    assert lines[1] == f"{names.changelog}: has 6 partitions already"
+    assert await topics_admin.check(topics) == []
+    for few in (4, 6):
+        with pytest.raises(TopicsError, match="has 6 partitions, and Kafka|every topic has 6 partitions already"):
+            await growth.grow(topics, few, lines.append)
+
+
+async def test_topics_that_are_missing_are_not_grown(settings: Settings) -> None:
+    with pytest.raises(TopicsError, match="does not exist: run `aegis topics create`"):
+        await growth.grow(settings, 6, print)
+
+
+async def test_topics_are_made_with_as_many_partitions_as_are_there_and_never_raised(settings: Settings) -> None:
     names = TopicNames.of(settings)
     await make(settings, names.turns, 5)
-    with pytest.raises(TopicsError, match=r"has partitions=5, AEGIS_PARTITIONS asks for 4 .*: set AEGIS_PARTITIONS=5"):
-        await topics_admin.create(settings)
-    missing = [wrong for wrong in await topics_admin.check(settings) if "does not exist" in wrong.problem]
-    assert len(missing) == 7
+    await topics_admin.create(settings)
+    assert await topics_admin.partitions(settings, [names.changelog, names.turns, names.weights]) == {
+        names.changelog: 5,
+        names.turns: 5,
+        names.weights: 1,
+    }
+    (told,) = await topics_admin.create(settings.model_copy(update={"partitions": 8}))
+    assert told.endswith("run `aegis topics grow --partitions 8`, which adds them to every topic")
+
+
+async def test_turns_that_were_raised_alone_are_refused_before_anything_changes(topics: Settings) -> None:
+    names = TopicNames.of(topics)
+    async with topics_admin.connected(topics) as admin:
+        await topics_admin.raise_partitions(admin, names.turns, 5)
+    with pytest.raises(TopicsError, match=r"has partitions=4 and needs 5: run `aegis topics grow --partitions 5`"):
+        await topics_admin.create(topics)
+    await growth.grow(topics, 5, print)
+    assert await topics_admin.check(topics) == []
 
 
 async def test_a_setting_that_differs_is_found_and_mended_and_the_operators_own_are_kept(topics: Settings) -> None:

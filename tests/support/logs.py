@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -38,6 +38,7 @@ class Follower:
 
     async def catch_up(self, stall: float = 30.0) -> None:
         """Read to where the topics end now. Raises TimeoutError when nothing comes for `stall` seconds."""
+        await self._grow()
         ends = await self._consumer.end_offsets(self._consumer.assignment())
         while behind := [tp for tp, end in ends.items() if await self._consumer.position(tp) < end]:
             async with asyncio.timeout(stall):
@@ -46,6 +47,17 @@ class Follower:
                     found = await self._consumer.getmany(timeout_ms=200)
             for tp, records in found.items():
                 self._logs[tp.topic] += records
+
+    async def _grow(self) -> None:
+        """Partitions may have been added: they are read from their beginning, the others on from where they are."""
+        await self._consumer._client.force_metadata_update()
+        known, tps = self._consumer.assignment(), _partitions(self._consumer, self._logs)
+        if fresh := set(tps) - known:
+            positions = {tp: await self._consumer.position(tp) for tp in known}
+            self._consumer.assign(tps)
+            for tp, position in positions.items():
+                self._consumer.seek(tp, position)
+            await self._consumer.seek_to_beginning(*fresh)
 
     async def _any_before(self, ends: dict[TopicPartition, int], behind: list[TopicPartition]) -> bool:
         """A compacted log may have no record just before its end, so the position tells."""
@@ -64,15 +76,18 @@ async def following(bootstrap: str, topics: dict[str, list[Any]]) -> AsyncIterat
     )
     await consumer.start()
     try:
-        tps = []
         for topic in topics:
             await consumer._client._wait_on_metadata(topic)
-            tps += [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
+        tps = _partitions(consumer, topics)
         consumer.assign(tps)
         await consumer.seek_to_beginning(*tps)
         yield Follower(consumer, topics)
     finally:
         await consumer.stop()
+
+
+def _partitions(consumer: AIOKafkaConsumer, topics: Iterable[str]) -> list[TopicPartition]:
+    return [TopicPartition(topic, n) for topic in topics for n in sorted(consumer.partitions_for_topic(topic) or ())]
 
 
 @asynccontextmanager

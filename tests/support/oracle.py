@@ -5,6 +5,7 @@ It knows nothing of the worker's run: which worker, how often it was killed, or 
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -22,13 +23,14 @@ from experts.base import OK, SHADOW
 from stream import dead_letters, projection, state
 from stream.codecs import Rejected, decode_label, decode_turn, encode
 from stream.labels import MOST_ANNOTATORS
-from stream.records import Label, Turn, Verdict, Weights
-from stream.routing import FIRST, TRIED, TRIES
+from stream.records import Label, Turn, Verdict
+from stream.routing import FIRST, TRIED, TRIES, candidates
 from stream.settings import Settings
 from stream.topics import TopicNames
 from stream.verdicts import verdict
 from support.decided import ask_problems, importance, learned_in, prior_problems
 from support.logs import Logs, following_all, read_all, read_logs
+from support.strays import differing_letters, strange_records
 
 __all__ = ["Findings", "Logs", "check_invariants", "read_all", "read_logs", "until_sound"]
 
@@ -42,7 +44,6 @@ Source = tuple[str, int, int]
 Votes = dict[str, tuple[int, int]]
 """Annotator to (time in ms, class): the greatest counts."""
 _verdicts = msgspec.json.Decoder(Verdict)
-_weights = msgspec.json.Decoder(Weights)
 
 
 @dataclass
@@ -111,7 +112,7 @@ def check_invariants(settings: Settings, logs: Logs, expected_turn_ids: Iterable
     _check_letters(settings, logs, demands, final, found)
     _check_moments(logs.moments, demands, final, found)
     found.problems += prior_problems(logs.moments, final.pending.values())
-    found.problems += _strange_records(logs, demands)
+    found.problems += strange_records(logs, {tenant for _, tenant, _ in demands.turns})
     return found
 
 
@@ -158,6 +159,7 @@ def _demand_votes(logs: Logs, demands: Demands) -> None:
     homes: dict[tuple[str, str], list[int]] = defaultdict(list)
     for partition, tenant, turn_id in demands.turns:
         homes[tenant, turn_id].append(partition)
+    counts = sorted({n for r in logs.moments if r.key[:1] == projection.COUNTS for n in json.loads(r.value)})[::-1]
     crowded = {letter.value for letter in logs.dead_letters if _header(letter, dead_letters.REASON) == "too_many_votes"}
     originals = {record.value for record in logs.labels if _is_original(record)}
     for record in logs.labels:
@@ -165,14 +167,17 @@ def _demand_votes(logs: Logs, demands: Demands) -> None:
         if isinstance(label, Rejected):
             demands.letters[_source(record)] = label.reason
         elif (_is_original(record) or record.value not in originals) and record.value not in crowded:
-            _demand_vote(demands, record, label, homes.get((label.tenant, label.turn_id), []))
+            _demand_vote(demands, record, label, homes.get((label.tenant, label.turn_id), []), counts)
 
 
-def _demand_vote(demands: Demands, record: Any, label: Label, homes: list[int]) -> None:
+def _demand_vote(demands: Demands, record: Any, label: Label, homes: list[int], counts: list[int]) -> None:
+    """A turn has several homes if it was sent again after the partitions had grown: the first on the label's way."""
     if not homes:
         demands.strays[label.tenant, label.turn_id, label.annotator].add(record.value)
         return
-    home = record.partition if record.partition in homes else homes[0]
+    named = label.source.partition if label.source else None
+    way = (record.partition, *candidates(label.conversation_id.encode(), counts, named), *homes)
+    home = next(partition for partition in way if partition in homes)
     votes = demands.votes[home, label.tenant, label.turn_id]
     at_ms = min(int(label.labelled_at.timestamp() * 1000), record.timestamp)
     vote = (at_ms, CLASSES.index(label.label))
@@ -224,8 +229,6 @@ def _check_verdicts(settings: Settings, records: list[Any], demands: Demands, fi
     for record in records:
         said = _verdicts.decode(record.value)
         published.setdefault((record.partition, said.tenant, said.turn_id), []).append(record.value)
-        if record.key != said.conversation_id.encode():
-            found.problems.append(f"a verdict has the key of another conversation ({record.partition}, {record.offset})")
     found.turns, found.verdicts = len(demands.turns), len(records)
     for key, turns in demands.turns.items():
         pending, values = final.pending.get(key), set(published.pop(key, ()))
@@ -278,7 +281,7 @@ def _check_letters(settings: Settings, logs: Logs, demands: Demands, final: Stat
         allowed = source in demands.letters or reason == "turn_not_found" or (reason == "too_many_votes" and crowded)
         if not allowed:
             found.problems.append(f"{source} is a dead letter ({reason}) and could be used")
-    found.problems += _differing_letters(logs.dead_letters)
+    found.problems += differing_letters(logs.dead_letters)
     found.letters = len(found.reasons)
     found.problems += _missing_letters(demands, found)
     found.problems += _lost_strays(demands, final, given_up)
@@ -288,16 +291,6 @@ def _is_untouched(letter: Any, source: Any) -> bool:
     """The source's key, bytes and headers, and ours after them."""
     theirs = (letter.key, letter.value, list(letter.headers[: len(source.headers)]))
     return theirs == (source.key, source.value, list(source.headers))
-
-
-def _differing_letters(letters: Iterable[Any]) -> Iterator[str]:
-    """A message read again after a crash is set aside again, in the same words and in the partition it came from."""
-    first: dict[Source, Any] = {}
-    for letter in letters:
-        source = _source_of(letter)
-        same = first.setdefault(source, letter)
-        if list(same.headers) != list(letter.headers) or source[1] != letter.partition:
-            yield f"{source} was set aside for different reasons, or in another partition than its own"
 
 
 def _missing_letters(demands: Demands, found: Findings) -> Iterator[str]:
@@ -331,20 +324,6 @@ def _check_moments(records: list[Any], demands: Demands, final: State, found: Fi
         parts = [_decoded(value) for (_, name), value in sorted(published.items()) if name == context]
         whole = total(moments for (_, name), moments in sorted(demanded.items()) if name == context)
         _compare(f"total moments of {context}", total(parts), whole, found)
-
-
-def _strange_records(logs: Logs, demands: Demands) -> Iterator[str]:
-    """Nothing but what is meant stands in the topics that everybody reads, and only of contexts that turns have."""
-    tenants = {tenant for _, tenant, _ in demands.turns}
-    kinds = (projection.PART, projection.BASELINE, projection.PRIOR)
-    for record in logs.moments:
-        kind, context = record.key[:1], record.key[1:].decode(errors="replace")
-        if record.key != projection.COUNTS_KEY and (kind not in kinds or state.tenant_of(context) not in tenants):
-            yield f"moments.v1 has a record that nobody asked for ({record.partition}, {record.offset})"
-    for record in logs.weights:
-        context = record.key.decode(errors="replace")
-        if state.tenant_of(context) not in tenants or _weights.decode(record.value).context != context:
-            yield f"weights.v1 has a record that nobody asked for ({record.partition}, {record.offset})"
 
 
 def _compare(what: str, moments: Moments, oracle: Moments, found: Findings) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from stream.settings import Settings
-from stream.topics import TopicFound, TopicNames, TopicSpec, compare, contract, fitted
+from stream.topics import TopicFound, TopicNames, TopicSpec, compare, compare_counts, contract, counts_of, fitted
 
 SETTINGS = Settings(topic_prefix="t.", app_id="worker", partitions=4)
 NAMES = TopicNames.of(SETTINGS)
@@ -68,13 +68,41 @@ def test_a_topic_that_is_not_there_is_one_mismatch_that_create_mends(name: str) 
     assert wrong.refused
 
 
-def test_missing_partitions_are_added_and_surplus_ones_name_the_setting_that_fits() -> None:
-    spec = SPECS[NAMES.turns]
-    (few,) = compare(spec, replace(as_asked(spec), partitions=2))
-    (many,) = compare(spec, replace(as_asked(spec), partitions=9))
-    assert few.mendable
-    assert not many.mendable
-    assert str(many).endswith("set AEGIS_PARTITIONS=9")
+def counts(*partitions: int) -> dict[str, int]:
+    """Of the topics that grow together, in their order."""
+    together = counts_of(contract(SETTINGS), dict.fromkeys(SPECS, 1))
+    assert list(together)[:1] + list(together)[-1:] == [NAMES.changelog, NAMES.turns]
+    return dict(zip(together, partitions, strict=True))
+
+
+@pytest.mark.parametrize("asked", [4, 6])
+def test_what_the_broker_has_is_right_whatever_the_setting_asks_for(asked: int) -> None:
+    assert compare_counts(counts(6, 6, 6, 6, 6, 6), asked) == []
+    assert compare_counts({}, asked) == []
+
+
+def test_a_setting_that_asks_for_more_is_told_how_to_get_it_and_refused_by_nobody() -> None:
+    (few,) = compare_counts(counts(6, 6, 6, 6, 6, 6), 9)
+    assert not few.refused
+    assert str(few).endswith(
+        "has partitions=6, AEGIS_PARTITIONS asks for 9: run `aegis topics grow --partitions 9`, which adds them to every topic"
+    )
+
+
+def test_a_growth_that_is_under_way_stops_no_worker() -> None:
+    behind = compare_counts(counts(9, 6, 6, 4, 4, 4), 4)
+    assert [wrong.topic for wrong in behind] == list(counts(9, 6, 6, 4, 4, 4))[1:]
+    assert not any(wrong.refused or wrong.mendable for wrong in behind)
+    assert all("--partitions 9`, which goes on with a growth" in str(wrong) for wrong in behind)
+
+
+def test_turns_that_were_raised_alone_are_refused_with_the_command_that_raises_the_others() -> None:
+    behind = compare_counts(counts(4, 4, 4, 4, 4, 6), 4)
+    assert len(behind) == 5
+    assert all(wrong.refused for wrong in behind)
+    assert str(behind[0]) == (
+        f"topic {NAMES.changelog} has partitions=4 and needs 6: run `aegis topics grow --partitions 6`, which adds them"
+    )
 
 
 def test_surplus_partitions_of_weights_harm_nobody() -> None:

@@ -11,7 +11,7 @@ from stream.view import MergedView
 @pytest.mark.parametrize("context", ["acme/user", "\0baseline/acme/user", "\0partitions/user", "b/user", "/user"])
 def test_a_context_of_any_name_is_told_from_counts_and_baselines(context: str) -> None:
     view = MergedView(Settings())
-    view.learn(0, projection.COUNTS_KEY, projection.encode_counts([4]))
+    view.learn(0, projection.COUNTS, b"[4]")
     view.learn(0, projection.baseline_key(context), projection.encode_baseline("print", None))
     view.learn(0, projection.part_key(context), projection.encode_part(7, zero(("e@1",))))
     assert (view.partition_counts, view.contexts(), view.baselines) == ([4], [context], {context: ("print", None)})
