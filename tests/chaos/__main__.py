@@ -4,8 +4,10 @@ was."""
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -67,6 +69,8 @@ def main(
       PYTHONPATH=tests python -m chaos --scenario storm --seed 7 --store memory
       PYTHONPATH=tests python -m chaos --full --output deploy/benchmarks/chaos
     """
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it would tell of every broker that is down on purpose
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # so that no process is left behind
     pieces = full(seed) if whole else _pieces(names, store, seed, runs, turns, labels)
     if whole and names:
         pieces = [piece for piece in pieces if piece.scenario in names]

@@ -339,7 +339,7 @@ def _replayed(demands: Demands, final: State) -> dict[tuple[int, str], Moments]:
     for key, p in final.pending.items():
         scores, status = np.frombuffer(p.scores, "<f4"), np.frombuffer(p.status, np.uint8)
         rows = [shadow_of(e) if code == SHADOW else e for e, code in zip(p.experts, status.tolist(), strict=True)]
-        awake = np.isin(status, [OK] if p.published is None else [OK, SHADOW])
+        awake = (status == OK) | ((status == SHADOW) & (p.published is not None))
         published = np.nan if p.published is None else p.published
         forecasts = np.frombuffer(p.forecasts, "<f8").tolist()
         replay, seconds = replays[key[0]], p.scored_at_ms / 1000
