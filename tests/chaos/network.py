@@ -134,3 +134,4 @@ class Network:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0.01)  # a transport that was aborted closes its socket in a later turn of the loop
