@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import TopicPartition
-from aiokafka.errors import ConsumerStoppedError
+from aiokafka.client import ConnectionGroup
+from aiokafka.errors import ConsumerStoppedError, KafkaError
+from aiokafka.protocol.group import LeaveGroupRequest
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode.utils.queues import FlowControlEvent
@@ -49,6 +51,8 @@ class BatchConsumer(driver.Consumer):
 
     inputs: frozenset[str] = frozenset()
     before_revocation: Callable[[], Awaitable[None]]
+    replaced: Callable[[], None]
+    _member = ""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.intakes: dict[TP, Intake] = {}
@@ -92,13 +96,66 @@ class BatchConsumer(driver.Consumer):
     async def perform_seek(self) -> None:
         """`begin` has done it. Faust's own comes when the inputs flow already and would move them back."""
 
+    # -- membership
+
+    @property
+    def is_static(self) -> bool:
+        """Expected back under its name: the group waits for it the session time-out long."""
+        return self.app.conf.consumer_group_instance_id is not None
+
+    def leave(self, seconds: float) -> None:
+        """For a process about to end: leave the group at once, from whatever it is doing; a static member stays. Blocks
+        for at most `seconds`; without an answer the others take over after the session time-out.
+
+        By a connection of its own: the broker answers nothing behind a request to join, which waits for others."""
+        consumer = self._thread._consumer
+        coordinator = consumer._coordinator if consumer is not None else None
+        node, loop = getattr(coordinator, "coordinator_id", None), self._thread.thread_loop
+        if self.is_static or node is None or not coordinator.member_id or not loop.is_running():
+            return
+        request = LeaveGroupRequest(coordinator.group_id, coordinator.member_id)
+        sent = consumer._client.send(node, request, group=ConnectionGroup.DEFAULT)
+        try:
+            asyncio.run_coroutine_threadsafe(sent, loop).result(seconds)
+        except (KafkaError, TimeoutError) as error:
+            self.log.warning("the group was not left (%r): others wait for the session time-out", error)
+
+    def _check_member(self) -> None:
+        """In a rebalance: the broker has forgotten a static member that it knew when another process came under its
+        name, or when it was away past the session time-out."""
+        member = self._thread._ensure_consumer()._coordinator.member_id
+        if self.is_static and self._member not in ("", member):
+            self.replaced()
+        self._member = member
+
+    # -- growth
+
+    def assigned_partitions(self) -> int:
+        """How many the leader has given to the workers of the group."""
+        assignor: Any = self.app.assignor
+        assigned: int = assignor.assigned_partitions()
+        return assigned
+
+    def whole_partitions(self) -> int:
+        """How many there are in every topic, as this consumer has last heard."""
+        cluster = self._thread._ensure_consumer()._client.cluster
+        topics = (*self.inputs, *self.app.tables.changelog_topics)
+        return min(len(cluster.partitions_for_topic(topic) or ()) for topic in topics)
+
+    def ask_for_a_rebalance(self) -> None:
+        """For the group's leader; of others the broker takes no notice."""
+        coordinator = self._thread._ensure_consumer()._coordinator
+        self._thread.thread_loop.call_soon_threadsafe(coordinator.request_rejoin)
+
     # -- rebalance
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         self._paused_partitions.update(assigned)  # Faust has them active from here until recovery ends
+        self._check_member()
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        self._check_member()  # before it joins again, and so takes the name back
         await self.before_revocation()
         await self.commit()
         self.intakes = {}

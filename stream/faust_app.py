@@ -16,7 +16,7 @@ from mode.utils.objects import cached_property
 from yarl import URL
 
 from stream.consumer import BatchConsumer, ResumeOnce, Transport
-from stream.errors import PipelineError, StreamError
+from stream.errors import FencedError, PipelineError, StreamError
 from stream.ownership import Ownership
 from stream.partitions import Fatal
 
@@ -100,6 +100,7 @@ class AegisApp(faust.App):
         assert isinstance(consumer, BatchConsumer)
         consumer.inputs = self.inputs
         consumer.before_revocation = self._release
+        consumer.replaced = self._replaced
         return consumer
 
     @property
@@ -112,6 +113,10 @@ class AegisApp(faust.App):
     async def _release(self) -> None:
         self.ownership.release()
         await self.drain()
+
+    def _replaced(self) -> None:
+        name = self.conf.consumer_group_instance_id
+        self.fatal(FencedError(f"the group knows another worker by the name {name} (AEGIS_INSTANCE_ID): one name each"))
 
     @cached_property
     def flow_control(self) -> ResumeOnce:

@@ -83,6 +83,14 @@ class Settings(BaseSettings):
     stall_timeout: Seconds = Field(default=120.0, gt=0.0, le=86400.0)
     """Seconds that a partition may stand still while records wait in it; then the worker ends and starts again. Far
     above the slowest batch, below what a conversation can go unmoderated."""
+    drain_timeout: Seconds = Field(default=20.0, ge=1.0, le=3600.0)
+    """Seconds within which a worker that is told to end (SIGTERM) has ended: four fifths of them to finish what it has
+    begun, the rest to commit and to leave its group. Twice what an expert may take, and below the 30 s after which
+    Kubernetes kills."""
+    instance_id: str | None = Field(default=None, pattern=f"^{TOPIC_NAME}{{1,200}}$")
+    """Makes this worker a static member of its group, under a name that no other worker has at the same time (the pod of
+    a StatefulSet): started again within `session_timeout` it gets its partitions back, and no other worker notices. None
+    leaves the group when it ends, so that others take over at once."""
 
     # State
     store: Literal["rocksdict", "memory"] = "rocksdict"

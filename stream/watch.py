@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
+import structlog
 from faust.types import TP
 
 from stream.consumer import BatchConsumer
@@ -12,8 +13,14 @@ from stream.ownership import Ownership
 from stream.partitions import Fatal
 from stream.pipeline import Pipeline
 from stream.producer import Producer
+from stream.topics import METADATA_MS
+
+log = structlog.get_logger()
 
 INTERVAL = 1.0
+GROWTH_SECONDS = 3 * METADATA_MS / 1000
+"""That added partitions may be nobody's. The group's leader sees them within `METADATA_MS` and shares them out; but one
+that is a static member and was started again does not know that it leads."""
 
 
 class Watch:
@@ -38,6 +45,7 @@ class Watch:
         self._fatal = fatal
         self._ready = ready
         self._moved: dict[TP, tuple[int, float]] = {}
+        self._unshared: float | None = None
 
     async def run(self, consumer: BatchConsumer) -> None:
         """For ever, once a second."""
@@ -52,6 +60,18 @@ class Watch:
             if self._ownership.generation and all(pipeline.at_rest for pipeline in self._pipelines):
                 self._metrics.holes.inc(consumer.mend_holes())
             self._find_stalled(consumer, loop.time())
+            self._share_out(consumer, loop.time())
+
+    def _share_out(self, consumer: BatchConsumer, now: float) -> None:
+        assigned = consumer.assigned_partitions()
+        if not self._ownership.generation or not 0 < assigned < consumer.whole_partitions():
+            self._unshared = None
+        elif self._unshared is None:
+            self._unshared = now
+        elif now - self._unshared > GROWTH_SECONDS:
+            self._unshared = None
+            log.warning("partitions_unowned", assigned=assigned, there=consumer.whole_partitions())
+            consumer.ask_for_a_rebalance()
 
     def _find_stalled(self, consumer: BatchConsumer, now: float) -> None:
         """A partition can silently stop being fetched. Only records that wait count: an idle topic stands still too."""

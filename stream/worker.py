@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import socket
+import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, NoReturn
@@ -46,6 +47,7 @@ from stream.weights import WeightsPublisher
 
 log = structlog.get_logger()
 
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
 COMMIT_SECONDS = 0.5
 """Between commits: what a crash reads again, at most, besides what was in flight."""
 POLL_RECORDS = 16_000
@@ -58,6 +60,18 @@ COLLECTOR_THRESHOLDS = (20_000, 20, 20)
 DRAIN_SHARE = 0.4
 """Of the session time-out: no heartbeat is sent inside a rebalance, so draining must leave room for the claims that
 follow."""
+
+
+STOP_SHARE = 0.8
+"""Of the drain time-out, for what has begun when the worker is told to end."""
+LEAVE_SECONDS = 1.0
+"""For the broker's answer when the group is left by a worker that ends at once: it answers in milliseconds, or not."""
+
+
+def end_undrained(reason: str) -> NoReturn:
+    """Of a worker that was told to end: exit code 0, since the next owner reads again what was not committed."""
+    log.warning("worker_stopped", reason=reason)
+    os._exit(0)
 
 
 def end_process(error: StreamError) -> NoReturn:
@@ -75,13 +89,14 @@ class Worker:
         self.settings = settings
         self.names = TopicNames.of(settings)
         self.metrics = Metrics()
-        self.fatal = fatal
+        self._fatal = fatal
+        self._is_stopping = False
         self.producer = Producer(settings.broker, settings.write_timeout, settings.app_id)
         self.policies = Policies(settings)
         self.view = MergedView(settings)
         self.roster = Roster(panel)
         stores = Stores(settings.store, settings.data_dir)
-        self.ownership = Ownership(settings, self.producer, stores.open, fatal, self._prepare)
+        self.ownership = Ownership(settings, self.producer, stores.open, self.fatal, self._prepare)
         self.swaps = ExpertSwaps(settings, self.roster, supply, self.metrics, self.view.touch_all)
         self.weights = WeightsPublisher(
             settings, self.producer, self.ownership, self.view, self.policies, self.roster, self.metrics
@@ -90,11 +105,24 @@ class Worker:
         letters = DeadLetters(self.producer, self.names.dead_letters, self.metrics)
         self.scorer = Scorer(settings, self.producer, self.roster, self.view, self.policies, letters, self.metrics)
         learner = Learner(settings, self.producer, self.view, self.projection, letters, self.metrics)
-        self.scoring = Pipeline("score", self.ownership, self.scorer.begin, self.scorer.size, fatal)
-        self.learning = Pipeline("learn", self.ownership, learner.begin, lambda: LABELS_TOGETHER, fatal)
+        self.scoring = Pipeline("score", self.ownership, self.scorer.begin, self.scorer.size, self.fatal)
+        self.learning = Pipeline("learn", self.ownership, learner.begin, lambda: LABELS_TOGETHER, self.fatal)
         self.app = self._create_app()
         self.health = Health(settings.http_port, self.metrics, self._trouble)
         self._tasks: list[asyncio.Task[None]] = []
+
+    def fatal(self, error: StreamError) -> None:
+        """Leaves the group, so that others take over at once, and ends. What cannot be finished while it is stopping is
+        read again by the next owner, so that is no failure of the stop."""
+        self.app.batches.leave(LEAVE_SECONDS)
+        if self._is_stopping and isinstance(error, PassingError):
+            end_undrained(str(error))
+        self._fatal(error)
+
+    def give_up(self) -> None:
+        """Not drained in time: leave the group and end; what is durable is committed or is read again."""
+        self.app.batches.leave(LEAVE_SECONDS)
+        end_undrained(f"not drained within AEGIS_DRAIN_TIMEOUT ({self.settings.drain_timeout:g} s)")
 
     def _trouble(self) -> str | None:
         """Why it is not ready: it has not its partitions, or a thread of its experts has died."""
@@ -126,8 +154,9 @@ class Worker:
 
     async def drain(self) -> None:
         """Let what has begun end. A worker that cannot in time goes on: what it has left is refused by the claims that
-        follow."""
-        deadline = self.settings.session_timeout * DRAIN_SHARE
+        follow, or read again by the next owner."""
+        settings = self.settings
+        deadline = settings.drain_timeout * STOP_SHARE if self._is_stopping else settings.session_timeout * DRAIN_SHARE
         done = await asyncio.gather(self.scoring.drain(deadline), self.learning.drain(deadline))
         if not all(done):
             log.warning("drain_incomplete", seconds=deadline)
@@ -178,6 +207,7 @@ class Worker:
 
     async def stop(self) -> None:
         """Drain, commit, leave the group, close."""
+        self._is_stopping = True
         await self.app.stop()
         for task in self._tasks:
             task.cancel()
@@ -209,24 +239,34 @@ def create_worker(settings: Settings, panel: Panel, supply: Supply | None = None
 
 
 async def run_worker(worker: Worker) -> None:
-    """Run until SIGTERM or SIGINT; returns when everything is drained and committed. Raises what crashed Faust."""
+    """Run until SIGTERM or SIGINT; returns when everything is drained and committed. Ends the process when that takes
+    longer than the drain time-out, and when it is told to end before it has started: then nothing has begun. Raises what
+    crashed Faust."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in SIGNALS:
         loop.add_signal_handler(number, stop.set)
+    log.info("worker_starting")
     starting = asyncio.create_task(worker.start())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
-    if starting.done():
-        starting.result()
+    if not starting.done():
+        worker.app.batches.leave(LEAVE_SECONDS)
+        end_undrained("told to end before it had started")
+    starting.result()
     while not stop.is_set() and not worker.app.crashed:
         await asyncio.wait([stopping], timeout=0.2)
     if worker.app.crashed:
         end_process(PipelineError(f"Faust ended: {worker.app.crash_reason!r}"))
     log.info("worker_stopping")
+    # A thread: what keeps the loop busy, or Python from ending, must not keep the process.
+    last = threading.Timer(worker.settings.drain_timeout, worker.give_up)
+    last.daemon = True
+    last.start()
     await worker.stop()
-    starting.cancel()
-    stopping.cancel()
+    for number in SIGNALS:  # once more changes nothing, to the end of the process
+        loop.remove_signal_handler(number)
+        signal.signal(number, signal.SIG_IGN)
     log.info("worker_stopped")
 
 
@@ -254,6 +294,10 @@ async def _refuse_mismatches(settings: Settings) -> None:
         log.warning("topic_differs", topic=mismatch.topic, problem=mismatch.problem, remedy=mismatch.remedy)
 
 
+def _name(settings: Settings) -> str:
+    return f"static/{settings.instance_id}" if settings.instance_id else f"{socket.gethostname()}-{os.getpid()}"
+
+
 def _faust_settings(settings: Settings) -> dict[str, Any]:
     return {
         "id": settings.app_id,
@@ -263,7 +307,9 @@ def _faust_settings(settings: Settings) -> dict[str, Any]:
         "TableManager": StateTables,
         "PartitionAssignor": WholePartitions,
         "web_enabled": False,
-        "canonical_url": f"http://{socket.gethostname()}-{os.getpid()}",  # the assignor tells workers apart by it
+        # The assignor tells workers apart by it: a static member gets what was assigned to it under its last one.
+        "canonical_url": f"http://{_name(settings)}",
+        "consumer_group_instance_id": settings.instance_id,
         "topic_allow_declare": False,
         "topic_disable_leader": True,
         "table_standby_replicas": 0,
