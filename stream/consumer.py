@@ -6,12 +6,13 @@ as the event's value."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import TopicPartition
 from aiokafka.client import ConnectionGroup
-from aiokafka.errors import ConsumerStoppedError, KafkaError
+from aiokafka.errors import ConsumerStoppedError, IllegalStateError, KafkaError
 from aiokafka.protocol.group import LeaveGroupRequest
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -200,8 +201,17 @@ class BatchConsumer(driver.Consumer):
 
     async def _sought(self, tp: TP, intake: Intake, offset: int) -> None:
         if self.intakes.get(tp) is intake:
-            await self.seek_wait({tp: offset})
-            intake.seek_done()
+            with suppress(IllegalStateError):  # taken away meanwhile: whoever owns it next reads them
+                await self.seek_wait({tp: offset})
+                intake.seek_done()
+
+    def end_of(self, tp: TP) -> int:
+        """Where a partition ends, as last heard; 0 while it is being taken away, which the consumer's own thread learns
+        before `intakes` does."""
+        try:
+            return int(self.highwater(tp) or 0)
+        except AssertionError:  # aiokafka's "Partition is not assigned"
+            return 0
 
     async def _drain_messages(self, fetcher: Any) -> None:
         try:

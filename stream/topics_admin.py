@@ -9,7 +9,14 @@ from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaError,
+    NodeNotReadyError,
+    TopicAlreadyExistsError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
 from aiokafka.protocol.metadata import MetadataRequest
 
 from stream.errors import BrokerError, TopicsError
@@ -93,6 +100,9 @@ async def connected(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
             yield admin
     except TimeoutError as error:
         raise BrokerError(f"the broker at {settings.broker} took too long: see its log, then run this again") from error
+    except (KafkaConnectionError, NodeNotReadyError) as error:
+        again = "run this again when it is back"
+        raise BrokerError(f"the broker at {settings.broker} went away ({error}): {again}") from error
     except KafkaError as error:
         raise TopicsError(
             f"the broker at {settings.broker} refused ({error}): mend that, then run this again"

@@ -77,7 +77,7 @@ class Watch:
         """A partition can silently stop being fetched. Only records that wait count: an idle topic stands still too."""
         for tp, intake in consumer.intakes.items():
             done, since = self._moved.get(tp, (-1, now))
-            end = consumer.highwater(tp) or 0
+            end = consumer.end_of(tp)
             if done != intake.done or intake.done >= end:
                 self._moved[tp] = (intake.done, now)
             elif now - since > self._stall:

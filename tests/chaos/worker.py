@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from experts.executor import Panel
 from experts.fakes import hashed_score
 from stream import logs
 from stream.commands.worker import serve
+from stream.errors import StreamError
 from stream.settings import Settings
 
 SECONDS = "AEGIS_TEST_EXPERT_SECONDS"
@@ -71,4 +73,8 @@ if __name__ == "__main__":
     settings = Settings.load()
     logs.configure(settings.log_level, settings.log_format)
     seconds, patience = float(os.environ[SECONDS]), settings.expert_timeout
-    serve(settings, Panel([UnhurriedExpert(salt, seconds, patience) for salt in range(3)], patience))
+    try:
+        serve(settings, Panel([UnhurriedExpert(salt, seconds, patience) for salt in range(3)], patience))
+    except StreamError as error:  # as the command does
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
