@@ -23,7 +23,7 @@ from chaos.judge import judged
 from chaos.plan import NOBODY, Action, Deed, Moment, Plan, released, with_session
 from chaos.stage import Stage
 from chaos.traffic import Post, Traffic, traffic
-from stream.errors import BrokerError, StateError
+from stream.errors import BrokerError, StateError, TopicsError
 from stream.settings import Settings
 from stream.topics import TopicNames
 from support.kafka import end_offsets, eventually_async
@@ -121,7 +121,11 @@ class Nemesis:
             assert disk.mount(folder)
         try:
             await self._run()
-        except* (TimeoutError, AssertionError) as failed:  # what was awaited, or what is not sound; the rest is judged
+        except* (
+            TimeoutError,
+            AssertionError,
+            TopicsError,
+        ) as failed:  # what was awaited, is not sound, or did not grow
             self.outcome.problems += _told(failed)
         except* Exception as failed:  # noqa: BLE001  # whatever it is, the run must be cleared away and be told
             self.outcome.broken += _told(failed)
@@ -152,9 +156,8 @@ class Nemesis:
         for number in range(self._plan.start):
             await self._fleet.ready(number, READY_SECONDS)
         async with asyncio.TaskGroup() as group:
-            sending = group.create_task(self._send())
+            group.create_task(self._send())
             group.create_task(self._harm())
-        await sending
         await self._come_to_rest()
 
     # -- faults
@@ -186,6 +189,12 @@ class Nemesis:
     # -- traffic
 
     async def _send(self) -> None:
+        try:
+            await self._send_all()
+        except (AssertionError, TimeoutError) as error:  # of this producer: nothing that the worker could help
+            raise RuntimeError(f"the traffic was not sent: {error!r}") from error
+
+    async def _send_all(self) -> None:
         producer = AIOKafkaProducer(
             bootstrap_servers=self._settings.broker,
             acks="all",

@@ -17,6 +17,7 @@ from typing import Final, Self
 
 from stream.broker import HOST, PROPERTIES, is_free, serves
 from stream.broker_jars import DEPLOY, ensure_jars, find_java
+from stream.errors import BrokerError
 
 START_SECONDS: Final = 120.0
 """For a node to serve, with two others and some workers starting on the same two cores; usually 5 s."""
@@ -69,11 +70,11 @@ class Node:
             )
 
     def wait(self) -> None:
-        """Returns when it serves. Raises TimeoutError when it does not, or has ended."""
+        """Returns when it serves. Raises BrokerError when it does not, or has ended."""
         end = time.monotonic() + START_SECONDS
         while not serves(self.port):
             if time.monotonic() > end or not self.running:
-                raise TimeoutError(f"node {self.number} did not come up: see {self.folder}/broker.log")
+                raise BrokerError(f"node {self.number} did not come up: see {self.folder}/broker.log")
             time.sleep(POLL_SECONDS)
 
     def kill(self) -> None:
