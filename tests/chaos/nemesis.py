@@ -125,7 +125,7 @@ class Nemesis:
             TimeoutError,
             AssertionError,
             TopicsError,
-        ) as failed:  # what was awaited, is not sound, or did not grow
+        ) as failed:  # awaited in vain, not sound, not grown
             self.outcome.problems += _told(failed)
         except* Exception as failed:  # noqa: BLE001  # whatever it is, the run must be cleared away and be told
             self.outcome.broken += _told(failed)
