@@ -30,7 +30,7 @@ from support.kafka import end_offsets, eventually_async
 from support.oracle import Findings, until_sound
 
 TICK_SECONDS = 0.05
-SETTLE_SECONDS = 150.0
+SETTLE_SECONDS = 300.0
 """For the lag to go to nothing and the topics to be sound, after the last fault; usually under 10 s. A label that
 looked for its turn in vain six times looks again a minute later."""
 EXCUSED = {
