@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -25,6 +26,7 @@ from chaos.report import Results, Run, render, run_of
 from chaos.scenarios import PARTITIONS, SCENARIOS
 from chaos.stage import Stage, staged
 from stream import topics_admin
+from stream.errors import StreamError
 from support.broker import Namespace, broker_for_tests, delete_namespace
 
 CLIENTS = 3
@@ -153,7 +155,10 @@ class Stages:
 
 async def _run(stages: Stages, piece: Piece, previous: Path | None, evidence: Path) -> Outcome:
     plan = SCENARIOS[piece.scenario](piece.seed)
-    stage = await asyncio.to_thread(stages.stage, plan.nodes)
+    try:
+        stage = await asyncio.to_thread(stages.stage, plan.nodes)
+    except (StreamError, OSError, AssertionError, subprocess.SubprocessError) as error:
+        return Outcome(plan, piece.store, piece.turns, piece.labels, broken=[f"no broker: {error}"])
     folder = evidence / f"{piece.scenario}-{piece.seed}-{piece.store}"
     namespace = Namespace.new()
     copies = max(1, plan.nodes)
