@@ -63,8 +63,8 @@ def main(
     """Harm workers, brokers and networks while turns and labels flow, and judge what the workers did.
 
     On the broker that AEGIS_TEST_BROKER names, else on an embedded one in a temporary folder; scenarios that harm
-    brokers or networks start their own. Runs that passed are kept in OUTPUT.json and not run again. The logs, the state
-    and the topics of a run that found a problem are kept.
+    brokers or networks start their own. Runs that passed are kept in OUTPUT.json and not run again; delete it to begin
+    anew. The logs, the state and the topics of a run that found a problem are kept.
 
     \b
     Example:
@@ -76,21 +76,21 @@ def main(
     pieces = full(seed) if whole else _pieces(names, store, seed, runs, turns, labels)
     if whole and names:
         pieces = [piece for piece in pieces if piece.scenario in names]
-    done = {} if again or output is None else _kept(output)
+    done = {} if output is None else _kept(output)
+    settled = set() if again else {piece for piece, run in done.items() if run.passed}
     evidence = Path(tempfile.mkdtemp(prefix="aegis-chaos-"))
     results = Results("", "python -m chaos " + " ".join(sys.argv[1:]), len(os.sched_getaffinity(0)), ())
     with Stages(evidence) as stages:
         for number, piece in enumerate(pieces, 1):
             place = f"[{number}/{len(pieces)}]"
-            if piece in done:
+            if piece in settled:
                 click.echo(f"{place} {piece.scenario} seed {piece.seed} ({piece.store}) passed before", err=True)
             else:
                 click.echo(f"{place} {piece.scenario} seed {piece.seed} ({piece.store}) ...", err=True)
                 outcome = asyncio.run(_run(stages, piece, previous.resolve() if previous else None, evidence))
                 click.echo(str(outcome), err=True)
                 done[piece] = run_of(outcome)
-            ours = tuple(done[piece] for piece in pieces if piece in done)
-            results = msgspec.structs.replace(results, at=f"{datetime.now(UTC):%Y-%m-%d}", runs=ours)
+            results = msgspec.structs.replace(results, at=f"{datetime.now(UTC):%Y-%m-%d}", runs=tuple(done.values()))
             if output is not None:
                 _write(output, results)
     if output is None:
@@ -107,10 +107,15 @@ def _pieces(names: tuple[str, ...], store: str | None, seed: int, runs: int, tur
 
 
 def _kept(output: Path) -> dict[Piece, Run]:
-    """What passed before."""
+    """What was run before."""
     file = output.with_suffix(".json")
-    results = msgspec.json.decode(file.read_bytes(), type=Results) if file.is_file() else None
-    return {run.piece: run for run in results.runs if run.passed} if results is not None else {}
+    if not file.is_file():
+        return {}
+    try:
+        return {run.piece: run for run in msgspec.json.decode(file.read_bytes(), type=Results).runs}
+    except msgspec.DecodeError:
+        click.echo(f"{file} was written by another version: everything is run anew", err=True)
+        return {}
 
 
 def _write(output: Path, results: Results) -> None:
@@ -159,6 +164,7 @@ async def _run(stages: Stages, piece: Piece, previous: Path | None, evidence: Pa
         stage = await asyncio.to_thread(stages.stage, plan.nodes)
     except (StreamError, OSError, AssertionError, subprocess.SubprocessError) as error:
         return Outcome(plan, piece.store, piece.turns, piece.labels, broken=[f"no broker: {error}"])
+    await asyncio.to_thread(stage.repair)
     folder = evidence / f"{piece.scenario}-{piece.seed}-{piece.store}"
     namespace = Namespace.new()
     copies = max(1, plan.nodes)

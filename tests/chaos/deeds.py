@@ -49,6 +49,11 @@ class Deeds:
         while self._healing:
             await self._healing.pop()
 
+    def abandon(self) -> None:
+        """Mend nothing more: the run has failed."""
+        for task in self._healing:
+            task.cancel()
+
     async def do(self, action: Action) -> None:
         """Returns when it is done; what lasts goes on."""
         fleet, number = self._fleet, action.target

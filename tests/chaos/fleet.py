@@ -138,8 +138,8 @@ class Fleet:
         ending = Ending(slot.number, self.age, slot.worker.process.returncode, slot.said())
         self.endings.append(ending)
         if ending.code == UNREADABLE and DELETE in ending.said:
-            for folder in slot.state.iterdir():
-                shutil.rmtree(folder) if folder.is_dir() else folder.unlink()
+            for folder in slot.state.glob("state-*"):
+                shutil.rmtree(folder)
 
     def join(self, number: int) -> None:
         """Have this worker run, now and after each end."""

@@ -20,7 +20,7 @@ from chaos import disk
 from chaos.deeds import READY_SECONDS, REFUSED, Deeds
 from chaos.fleet import Ending, Fleet
 from chaos.judge import judged
-from chaos.plan import NOBODY, Action, Deed, Moment, Plan, released, with_session
+from chaos.plan import NOBODY, ON_DISK, Action, Deed, Moment, Plan, released, with_session
 from chaos.stage import Stage
 from chaos.traffic import Post, Traffic, traffic
 from stream.errors import BrokerError, StateError, TopicsError
@@ -131,6 +131,7 @@ class Nemesis:
             self.outcome.broken += _told(failed)
         finally:
             supervising.cancel()
+            self._deeds.abandon()
             self._fleet.destroy()
             for folder in disks:
                 disk.unmount(folder)
@@ -280,7 +281,7 @@ async def run_plan(
     that takes no session time-out as short as the plan's gets a longer one. What cannot be done here is left out, and
     the outcome says so."""
     session = max(plan.session, await shortest_session(settings.broker))
-    plan, left_out = _possible(with_session(plan, session), previous, folder / "probe")
+    plan, left_out = _possible(with_session(plan, session), settings.store, previous, folder / "probe")
     times = {"session_timeout": session, "heartbeat": session / 4}
     limits = {"expert_timeout": plan.expert_timeout, "write_timeout": plan.write_timeout}
     settings = settings.model_copy(update={**times, **limits})
@@ -290,9 +291,12 @@ async def run_plan(
     return await nemesis.run()
 
 
-def _possible(plan: Plan, previous: Path | None, probe: Path) -> tuple[Plan, list[str]]:
+def _possible(plan: Plan, store: str, previous: Path | None, probe: Path) -> tuple[Plan, list[str]]:
     """The plan without what cannot be done, and why not."""
     left_out = []
+    if store == "memory" and plan.count(*ON_DISK):
+        plan = plan.without(*ON_DISK)
+        left_out.append("disk full, corrupt: the state is in memory")
     if plan.count(Deed.FULL):
         if disk.mount(probe):
             disk.unmount(probe)

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from chaos.plan import BROKERS, Deed
 
 STORES: Final = ("rocksdict", "memory")
-ON_DISK: Final = frozenset({"disk", "everything"})
+STORED: Final = frozenset({"disk", "everything"})
 """Scenarios that need a state on disk."""
 
 
@@ -62,4 +62,4 @@ def full(seed: int) -> list[Piece]:
 
 def store_of(scenario: str, number: int) -> str:
     """Both in turn, where the scenario allows."""
-    return STORES[0] if scenario in ON_DISK else STORES[number % len(STORES)]
+    return STORES[0] if scenario in STORED else STORES[number % len(STORES)]

@@ -50,6 +50,8 @@ class Deed(StrEnum):
 
 BROKERS = frozenset({Deed.BROKER_KILL, Deed.BROKER_STOP})
 """Deeds whose target is a broker."""
+ON_DISK = frozenset({Deed.FULL, Deed.CORRUPT})
+"""Deeds to a state that is on a disk."""
 NOBODY = frozenset({*BROKERS, Deed.GROW})
 """Deeds to no worker."""
 

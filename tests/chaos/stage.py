@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from chaos.network import Link, Network
+from chaos.network import Link, Network, Weather
 from support.brokers import Brokers, Node
 
 
@@ -19,6 +19,15 @@ class Stage:
     nodes: list[Node] = field(default_factory=list)
     links: list[Link] = field(default_factory=list)
     """The network of each worker."""
+
+    def repair(self) -> None:
+        """Whatever a run that failed has left broken."""
+        for link in self.links:
+            link.change(Weather.CLEAR)
+        for node in self.nodes:
+            if not node.running:
+                node.spawn()
+            node.wait()
 
 
 @contextmanager
