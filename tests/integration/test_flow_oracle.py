@@ -217,7 +217,7 @@ def with_a_dead_letter_for_two_reasons(settings: Settings, logs: Logs) -> Logs:
     return replace(logs, dead_letters=[again, *logs.dead_letters])
 
 
-def with_a_label_that_waits_though_its_turn_is_there(settings: Settings, logs: Logs) -> Logs:
+def with_a_waiting_label_that_nobody_sent(settings: Settings, logs: Logs) -> Logs:
     value = record_of(label("t0", conversation_id="c0", tenant=tenant(0))).value or b""
     early = state.encode(state.Early(state.SCHEMA_VERSION, 1, 1, 1, 1, b"c0", value))
     waits = replace(logs.changelog[0], key=state.early_key(tenant(0), "t0", "ann"), value=early)
@@ -243,7 +243,7 @@ NOTICED: dict[Change, str] = {
     with_a_verdict_under_another_key: "key of another conversation",
     with_a_verdict_of_no_turn: "was no usable turn",
     with_a_dead_letter_for_two_reasons: "different reasons",
-    with_a_label_that_waits_though_its_turn_is_there: "wait though their turn is there",
+    with_a_waiting_label_that_nobody_sent: "labels wait that nobody sent",
     with_a_stray_record_in_the_changelog: "no known kind",
     with_moments_of_nobody: "moments.v1 has a record that nobody asked for",
     with_weights_of_another_context: "weights.v1 has a record that nobody asked for",

@@ -285,6 +285,8 @@ def _check_letters(settings: Settings, logs: Logs, demands: Demands, final: Stat
     found.letters = len(found.reasons)
     found.problems += _missing_letters(demands, found)
     found.problems += _lost_strays(demands, final, given_up)
+    if unsent := len(set(final.early.values()) - {record.value for record in logs.labels}):
+        found.problems.append(f"{unsent} labels wait that nobody sent")
 
 
 def _is_untouched(letter: Any, source: Any) -> bool:
@@ -304,8 +306,6 @@ def _lost_strays(demands: Demands, final: State, given_up: set[bytes]) -> Iterat
     strays = set[bytes]().union(*demands.strays.values())
     if given_up - strays:
         yield f"{len(given_up - strays)} labels were given up though their turn is there"
-    if waiting := sum(value not in strays for value in final.early.values()):
-        yield f"{waiting} labels wait though their turn is there"
     kept = {key for _, key in final.early}
     for stray, values in demands.strays.items():
         if state.early_key(*stray) not in kept and not values & given_up:
