@@ -1,8 +1,8 @@
 """Which worker gets which partitions: Faust's sticky assignor, made to give a partition of every topic to one worker.
 
 Faust groups topics by their number of partitions and assigns each group by itself. While a growth is under way the
-numbers differ, and turns p and changelog p could go to different workers; then nobody may work on p (`Ownership.claim`).
-Here all are one group of as many partitions as the topic with the fewest has: one that is not there in every topic yet
+numbers differ, and turns p and changelog p could go to two workers; then nobody may work on p (`Ownership.claim`). Here
+all are one group of as many partitions as the topic with the fewest has: one that is not there in every topic yet
 is nobody's, and its records wait until it is.
 """
 

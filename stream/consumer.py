@@ -55,6 +55,9 @@ class BatchConsumer(driver.Consumer):
     replaced: Callable[[], None]
     _member = ""
 
+    def _new_consumer_thread(self) -> "ConsumerThread":
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.intakes: dict[TP, Intake] = {}
         super().__init__(*args, **kwargs)
@@ -109,8 +112,8 @@ class BatchConsumer(driver.Consumer):
         for at most `seconds`; without an answer the others take over after the session time-out.
 
         By a connection of its own: the broker answers nothing behind a request to join, which waits for others."""
-        consumer = self._thread._consumer
-        coordinator = consumer._coordinator if consumer is not None else None
+        consumer: Any = self._thread._consumer
+        coordinator: Any = consumer._coordinator if consumer is not None else None
         node, loop = getattr(coordinator, "coordinator_id", None), self._thread.thread_loop
         if self.is_static or node is None or not coordinator.member_id or not loop.is_running():
             return
@@ -245,6 +248,14 @@ class BatchConsumer(driver.Consumer):
             intake.deliver(batch[0].offset, batch[-1].offset, seeks.get(tp, -1))
             conductor: Any = self.app.topics
             await conductor._tp_to_callback[tp](message)
+
+
+class ConsumerThread(driver.AIOKafkaConsumerThread):
+    async def on_thread_stop(self) -> None:
+        """aiokafka cancels a fetch that waits for a broker that is gone, and raises what comes of it; the thread would
+        die of it, and whoever stops it wait for ever."""
+        with suppress(asyncio.CancelledError):
+            await super().on_thread_stop()
 
 
 class Transport(driver.Transport):

@@ -61,8 +61,8 @@ def _refuse(settings: Settings, counts: Mapping[str, int], partitions: int) -> N
     name, most = max(counts.items(), key=lambda count: count[1])
     if most > partitions:
         raise TopicsError(
-            f"topic {name} has {most} partitions, and Kafka takes none away: run `aegis topics grow --partitions {most}`"
-            " or more"
+            f"topic {name} has {most} partitions, and Kafka takes none away:"
+            f" run `aegis topics grow --partitions {most}` or more"
         )
 
 

@@ -119,8 +119,8 @@ decode_counts = _counts.decode
 
 
 def count_record(partitions: int) -> Outgoing:
-    """That turns have had so many partitions, or will have: a key for each number, so that whoever writes one takes none
-    away. (Before, one record under `COUNTS` alone held them all; it is still read.)"""
+    """That turns have had so many partitions, or will have: a key for each number, so that whoever writes one takes no
+    other away. (Before, one record under `COUNTS` alone held them all; it is still read.)"""
     return Outgoing(COUNTS + b"%d" % partitions, b"[%d]" % partitions)
 
 

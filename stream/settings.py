@@ -66,8 +66,8 @@ class Settings(BaseSettings):
     """In front of every topic of the contract, so that several deployments share a cluster."""
     partitions: int = Field(default=8, ge=1, le=1000)
     """Partitions that `aegis topics create` makes of turns, labels, verdicts and the state: the most workers that can
-    share the work. Eight let a small start grow eightfold before anything is raised; each costs every worker one producer
-    id and one store. `aegis topics grow` raises them later: what the broker has then counts, not this."""
+    share the work. Eight let a small start grow eightfold before anything is raised; each costs every worker one
+    producer id and one store. `aegis topics grow` raises them later: what the broker has then counts, not this."""
     replication_factor: int = Field(default=1, ge=1, le=32767)
     """Copies of every partition. One is all that the embedded broker can hold; a cluster wants 3."""
     session_timeout: Seconds = Field(default=10.0, ge=1.0, le=300.0)
@@ -88,9 +88,9 @@ class Settings(BaseSettings):
     begun, the rest to commit and to leave its group. Twice what an expert may take, and below the 30 s after which
     Kubernetes kills."""
     instance_id: str | None = Field(default=None, pattern=f"^{TOPIC_NAME}{{1,200}}$")
-    """Makes this worker a static member of its group, under a name that no other worker has at the same time (the pod of
-    a StatefulSet): started again within `session_timeout` it gets its partitions back, and no other worker notices. None
-    leaves the group when it ends, so that others take over at once."""
+    """Makes this worker a static member of its group, under a name that no other worker has at the same time (the pod
+    of a StatefulSet): started again within `session_timeout` it gets its partitions back, and no other worker notices.
+    None, the default, leaves the group when it ends, so that others take over at once."""
 
     # State
     store: Literal["rocksdict", "memory"] = "rocksdict"

@@ -13,8 +13,8 @@ from enum import Enum
 from stream.settings import Settings
 
 METADATA_MS = 5_000
-"""Between two looks of a client at the topics: so late, at most, does a worker see partitions that were added. A look is
-a few hundred bytes; aiokafka's own five minutes would leave turns in them unmoderated that long."""
+"""Between two looks of a client at the topics: so late, at most, does a worker see partitions that were added. A look
+is a few hundred bytes; aiokafka's own five minutes would leave turns in them unmoderated that long."""
 MINUTE = 60_000
 DAY = 24 * 60 * MINUTE
 BROKER_MESSAGE_BYTES = 1_048_588  # Kafka's message.max.bytes unless changed: 1 MiB and a record batch's 12 bytes

@@ -205,7 +205,7 @@ async def await_leaders(admin: AIOKafkaAdminClient, topic: str, partitions: int)
     does not see it, and a producer's first record would be refused."""
     async with asyncio.timeout(CHANGE_SECONDS):
         while True:
-            if all([led >= partitions for led in await _led(admin, topic)]):
+            if min(await _led(admin, topic)) >= partitions:
                 return
             await asyncio.sleep(POLL_SECONDS)
 

@@ -18,7 +18,7 @@ from stream.topics import METADATA_MS
 log = structlog.get_logger()
 
 INTERVAL = 1.0
-GROWTH_SECONDS = 3 * METADATA_MS / 1000
+GROWTH_SECONDS = 2 * METADATA_MS / 1000
 """That added partitions may be nobody's. The group's leader sees them within `METADATA_MS` and shares them out; but one
 that is a static member and was started again does not know that it leads."""
 

@@ -78,8 +78,8 @@ class WeightsPublisher:
             await self._publish()
 
     async def record_partition_count(self) -> None:
-        """Before partition 0 is worked on, and when it changed without `aegis topics grow`, which records it first: labels
-        look for turns that were scored under an earlier count."""
+        """Before partition 0 is worked on, and when it changed without `aegis topics grow`, which records it first:
+        labels look for turns that were scored under an earlier count."""
         if 0 not in self._ownership.partitions:
             return
         count = self._producer.partitions(self._names.turns)

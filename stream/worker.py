@@ -240,8 +240,7 @@ def create_worker(settings: Settings, panel: Panel, supply: Supply | None = None
 
 async def run_worker(worker: Worker) -> None:
     """Run until SIGTERM or SIGINT; returns when everything is drained and committed. Ends the process when that takes
-    longer than the drain time-out, and when it is told to end before it has started: then nothing has begun. Raises what
-    crashed Faust."""
+    longer than the drain time-out, and when it is told to end before it has started: then nothing has begun."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in SIGNALS:
@@ -250,10 +249,10 @@ async def run_worker(worker: Worker) -> None:
     starting = asyncio.create_task(worker.start())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
-    if not starting.done():
+    if not starting.done() and not worker.ownership.generation:
         worker.app.batches.leave(LEAVE_SECONDS)
         end_undrained("told to end before it had started")
-    starting.result()
+    await starting
     while not stop.is_set() and not worker.app.crashed:
         await asyncio.wait([stopping], timeout=0.2)
     if worker.app.crashed:

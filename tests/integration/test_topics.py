@@ -99,7 +99,7 @@ async def test_a_growth_goes_on_where_it_stopped_and_shrinks_nothing(topics: Set
     assert lines[1] == f"{names.changelog}: has 6 partitions already"
     assert await topics_admin.check(topics) == []
     for few in (4, 6):
-        with pytest.raises(TopicsError, match="has 6 partitions, and Kafka|every topic has 6 partitions already"):
+        with pytest.raises(TopicsError, match=r"has 6 partitions, and Kafka|every topic has 6 partitions already"):
             await growth.grow(topics, few, lines.append)
 
 

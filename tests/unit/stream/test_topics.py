@@ -84,9 +84,8 @@ def test_what_the_broker_has_is_right_whatever_the_setting_asks_for(asked: int) 
 def test_a_setting_that_asks_for_more_is_told_how_to_get_it_and_refused_by_nobody() -> None:
     (few,) = compare_counts(counts(6, 6, 6, 6, 6, 6), 9)
     assert not few.refused
-    assert str(few).endswith(
-        "has partitions=6, AEGIS_PARTITIONS asks for 9: run `aegis topics grow --partitions 9`, which adds them to every topic"
-    )
+    remedy = "run `aegis topics grow --partitions 9`, which adds them to every topic"
+    assert str(few) == f"topic {NAMES.turns} has partitions=6, AEGIS_PARTITIONS asks for 9: {remedy}"
 
 
 def test_a_growth_that_is_under_way_stops_no_worker() -> None:
