@@ -24,12 +24,12 @@ NOTES = """\
 A run is a seeded plan of faults over live traffic: turns, some sent twice, and labels that come late, early, twice,
 corrected, from several people and by the wrong hash. Most faults fall in the 150 ms after a burst of messages, the
 others in starts, recoveries and quieter moments. When all is read, an oracle judges the topics: every turn has a
-verdict, all verdicts of a turn are the same bytes, every label is learned once, as corrected, the moments are those of an offline replay (to 1e-9), every message that cannot be used is a dead letter
-with its bytes, nothing that can be used is one, and nothing else was written. More verdicts than turns: turns read
-again after a fault, and published again. Refused: processes that met a newer owner's epoch, or a broker that did not
-answer in time, and ended, as they must. A process that ends in any other way than its fault allows, does not become
-ready, or leaves a traceback is a problem too. A run in which the harness itself failed is listed as such: it says
-nothing of the worker."""
+verdict, all verdicts of a turn are the same bytes, every label is learned once, as corrected, the moments are those
+of an offline replay (to 1e-9), every message that cannot be used is a dead letter with its bytes, nothing that can be
+used is one, and nothing else was written. More verdicts than turns: turns read again after a fault, and published
+again. Refused: processes that met a newer owner's epoch, or a broker that did not answer in time, and ended, as they
+must. A process that ends in any other way than its fault allows, does not become ready, or leaves a traceback is a
+problem too. A run in which the harness itself failed is listed as such: it says nothing of the worker."""
 
 
 class Run(Struct, frozen=True):
