@@ -77,7 +77,7 @@ def main(
     if whole and names:
         pieces = [piece for piece in pieces if piece.scenario in names]
     done = {} if output is None else _kept(output)
-    settled = set() if again else {piece for piece, run in done.items() if run.passed}
+    settled = {piece for piece, run in done.items() if run.passed and not again and not (previous and run.left_out)}
     evidence = Path(tempfile.mkdtemp(prefix="aegis-chaos-"))
     results = Results("", "python -m chaos " + " ".join(sys.argv[1:]), len(os.sched_getaffinity(0)), ())
     with Stages(evidence) as stages:
