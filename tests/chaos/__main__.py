@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,8 +23,9 @@ import msgspec
 
 from chaos.nemesis import Outcome, run_plan
 from chaos.pieces import Piece, full, store_of
+from chaos.plan import Deed
 from chaos.report import Results, Run, render, run_of
-from chaos.scenarios import PARTITIONS, SCENARIOS
+from chaos.scenarios import MIX, PARTITIONS, SCENARIOS, everything
 from chaos.stage import Stage, staged
 from stream import topics_admin
 from stream.errors import StreamError
@@ -46,6 +48,13 @@ CLIENTS = 3
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Source tree of another version, for `versions`: git worktree add PATH COMMIT makes one.",
 )
+@click.option(
+    "--mix",
+    "mixed",
+    multiple=True,
+    metavar="DEED=WEIGHT",
+    help="How often each deed comes in `everything`, if not as usual.",
+)
 @click.option("--output", type=click.Path(path_type=Path), help="Write OUTPUT.json and OUTPUT.md after each run.")
 @click.option("--again", is_flag=True, help="Run also what passed in OUTPUT.json already.")
 def main(
@@ -57,6 +66,7 @@ def main(
     turns: int,
     labels: int,
     previous: Path | None,
+    mixed: tuple[str, ...],
     output: Path | None,
     again: bool,
 ) -> None:
@@ -69,33 +79,37 @@ def main(
     \b
     Example:
       PYTHONPATH=tests python -m chaos --scenario storm --seed 7 --store memory
+      PYTHONPATH=tests python -m chaos --scenario everything --mix kill=5 --mix "broker kill=2" --mix grow=1
       PYTHONPATH=tests python -m chaos --full --output deploy/benchmarks/chaos
     """
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it would tell of every broker that is down on purpose
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # so that no process is left behind
+    mix, again = _mix(mixed), again or bool(mixed)
     pieces = full(seed) if whole else _pieces(names, store, seed, runs, turns, labels)
     if whole and names:
         pieces = [piece for piece in pieces if piece.scenario in names]
     done = {} if output is None else _kept(output)
     settled = {piece for piece, run in done.items() if run.passed and not again and not (previous and run.left_out)}
     evidence = Path(tempfile.mkdtemp(prefix="aegis-chaos-"))
-    results = Results("", "python -m chaos " + " ".join(sys.argv[1:]), len(os.sched_getaffinity(0)), ())
+    tree = previous.resolve() if previous else None
     with Stages(evidence) as stages:
         for number, piece in enumerate(pieces, 1):
-            place = f"[{number}/{len(pieces)}]"
-            if piece in settled:
-                click.echo(f"{place} {piece.scenario} seed {piece.seed} ({piece.store}) passed before", err=True)
-            else:
-                click.echo(f"{place} {piece.scenario} seed {piece.seed} ({piece.store}) ...", err=True)
-                outcome = asyncio.run(_run(stages, piece, previous.resolve() if previous else None, evidence))
+            place = f"[{number}/{len(pieces)}] {piece.scenario} seed {piece.seed} ({piece.store})"
+            click.echo(f"{place} passed before" if piece in settled else f"{place} ...", err=True)
+            if piece not in settled:
+                outcome = asyncio.run(_run(stages, piece, mix, tree, evidence))
                 click.echo(str(outcome), err=True)
                 done[piece] = run_of(outcome)
-            results = msgspec.structs.replace(results, at=f"{datetime.now(UTC):%Y-%m-%d}", runs=tuple(done.values()))
-            if output is not None:
-                _write(output, results)
+                if output is not None:
+                    _write(output, _results(done))
     if output is None:
-        click.echo(render(results))
-    _conclude(results, evidence)
+        click.echo(render(_results(done)))
+    _conclude(_results(done), evidence)
+
+
+def _results(done: Mapping[Piece, Run]) -> Results:
+    command = "python -m chaos " + " ".join(sys.argv[1:])
+    return Results(f"{datetime.now(UTC):%Y-%m-%d}", command, len(os.sched_getaffinity(0)), tuple(done.values()))
 
 
 def _pieces(names: tuple[str, ...], store: str | None, seed: int, runs: int, turns: int, labels: int) -> list[Piece]:
@@ -104,6 +118,17 @@ def _pieces(names: tuple[str, ...], store: str | None, seed: int, runs: int, tur
         for number in range(runs)
         for at, name in enumerate(names or SCENARIOS)
     ]
+
+
+def _mix(mixed: tuple[str, ...]) -> Mapping[Deed, float]:
+    """Raises click.BadParameter for what is no deed of that scenario, or no number."""
+    said = {deed: weight for deed, _, weight in (one.rpartition("=") for one in mixed)}
+    try:
+        if wrong := said.keys() - set(MIX):
+            raise ValueError(f"{min(wrong)!r} is no deed of it")
+        return {Deed(deed): float(weight) for deed, weight in said.items()} or MIX
+    except ValueError as error:
+        raise click.BadParameter(f"{error}: write DEED=WEIGHT, deeds are {', '.join(MIX)}") from error
 
 
 def _kept(output: Path) -> dict[Piece, Run]:
@@ -158,8 +183,10 @@ class Stages:
         self._open.close()
 
 
-async def _run(stages: Stages, piece: Piece, previous: Path | None, evidence: Path) -> Outcome:
-    plan = SCENARIOS[piece.scenario](piece.seed)
+async def _run(
+    stages: Stages, piece: Piece, mix: Mapping[Deed, float], previous: Path | None, evidence: Path
+) -> Outcome:
+    plan = everything(piece.seed, mix=mix) if piece.scenario == "everything" else SCENARIOS[piece.scenario](piece.seed)
     try:
         stage = await asyncio.to_thread(stages.stage, plan.nodes)
     except (StreamError, OSError, AssertionError, subprocess.SubprocessError) as error:
