@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError
 
 from stream import topics_admin
 from stream.errors import BrokerError, TopicsError
-from stream.reading import read_until, reader
+from stream.reading import read_until, reader, take_up
 from stream.settings import Settings
 
 POLL_MS = 500
@@ -50,7 +50,7 @@ async def follow(settings: Settings, topic: str, from_beginning: bool) -> AsyncG
             await (consumer.seek_to_beginning if from_beginning else consumer.seek_to_end)(*tps)
             yield []  # the positions are set: whatever comes from now on is read
             while True:
-                await _grow(consumer, topic)
+                await take_up(consumer, _known(consumer, topic))
                 for records in (await consumer.getmany(timeout_ms=POLL_MS)).values():
                     yield records
     except KafkaError as error:
@@ -65,15 +65,8 @@ async def _partitions(settings: Settings, topic: str) -> list[TopicPartition]:
     return [TopicPartition(topic, number) for number in range(found[topic])]
 
 
-async def _grow(consumer: AIOKafkaConsumer, topic: str) -> None:
-    known = consumer.assignment()
-    tps = {TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()}
-    if fresh := tps - known:
-        positions = {tp: await consumer.position(tp) for tp in known}
-        consumer.assign([*known, *fresh])
-        for tp, position in positions.items():
-            consumer.seek(tp, position)
-        await consumer.seek_to_beginning(*fresh)
+def _known(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
+    return [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
 
 
 def _silent(settings: Settings, error: Exception) -> BrokerError:

@@ -1,7 +1,7 @@
 """Reading a topic without a group: recovery reads changelogs with it, the merged view reads moments."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -30,6 +30,17 @@ async def reader(bootstrap: str, client_id: str) -> AsyncIterator[AIOKafkaConsum
         yield consumer
     finally:
         await consumer.stop()
+
+
+async def take_up(consumer: AIOKafkaConsumer, tps: Iterable[TopicPartition]) -> None:
+    """Read the partitions that were added, from their beginning, and the others on from where they are."""
+    known = consumer.assignment()
+    if fresh := set(tps) - known:
+        positions = {tp: await consumer.position(tp) for tp in known}
+        consumer.assign([*known, *fresh])
+        for tp, position in positions.items():
+            consumer.seek(tp, position)
+        await consumer.seek_to_beginning(*fresh)
 
 
 async def read_until(

@@ -18,7 +18,7 @@ from ensemble.thresholds import DecisionThresholds, calibrate
 from stream import projection
 from stream.asking import context_of_class, unasked_of
 from stream.priors import Parents, aligned
-from stream.reading import reader
+from stream.reading import reader, take_up
 from stream.settings import Settings
 from stream.topics import TopicNames
 
@@ -166,7 +166,7 @@ class MergedView:
                         log.info("view_caught_up", contexts=len(self._parts))
                 if loop.time() - looked > REFRESH_SECONDS:
                     looked = loop.time()
-                    await self._grow(consumer)
+                    await take_up(consumer, await self._partitions(consumer))
 
     async def _assign(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
         """Start at the beginning; returns the end of each partition now."""
@@ -175,17 +175,6 @@ class MergedView:
         await consumer.seek_to_beginning(*tps)
         ends: dict[TopicPartition, int] = await consumer.end_offsets(tps)
         return ends
-
-    async def _grow(self, consumer: AIOKafkaConsumer) -> None:
-        """Partitions were added: read them too, from their beginning, and the others on from where they are."""
-        tps = await self._partitions(consumer)
-        known = consumer.assignment()
-        if fresh := set(tps) - known:
-            positions = {tp: await consumer.position(tp) for tp in known}
-            consumer.assign(tps)
-            for tp, position in positions.items():
-                consumer.seek(tp, position)
-            await consumer.seek_to_beginning(*fresh)
 
     async def _partitions(self, consumer: AIOKafkaConsumer) -> list[TopicPartition]:
         await consumer._client._wait_on_metadata(self._topic)

@@ -16,12 +16,13 @@ from functools import partial
 from typing import Any, NoReturn
 
 import structlog
+from aiokafka.errors import KafkaError
 
 from experts.executor import Panel
 from stream.assignment import WholePartitions
 from stream.dead_letters import DeadLetters
 from stream.early import retry_early
-from stream.errors import PassingError, PipelineError, StreamError, TopicsError
+from stream.errors import FencedError, PassingError, PipelineError, StreamError, TopicsError
 from stream.expert_swaps import ExpertSwaps, Supply
 from stream.expiry import expire_conversations, expire_pending, keep_claims
 from stream.faust_app import AegisApp, StateTables, store_url
@@ -256,7 +257,7 @@ async def run_worker(worker: Worker) -> None:
     while not stop.is_set() and not worker.app.crashed:
         await asyncio.wait([stopping], timeout=0.2)
     if worker.app.crashed:
-        end_process(PipelineError(f"Faust ended: {worker.app.crash_reason!r}"))
+        worker.fatal(_crashed(worker))
     log.info("worker_stopping")
     # A thread: what keeps the loop busy, or Python from ending, must not keep the process.
     last = threading.Timer(worker.settings.drain_timeout, worker.give_up)
@@ -267,6 +268,16 @@ async def run_worker(worker: Worker) -> None:
         loop.remove_signal_handler(number)
         signal.signal(number, signal.SIG_IGN)
     log.info("worker_stopped")
+
+
+def _crashed(worker: Worker) -> StreamError:
+    """aiokafka has no name for what the broker answers to a static member whose name another one has by now."""
+    reason, name = worker.app.crash_reason, worker.settings.instance_id
+    if name is not None and isinstance(reason, KafkaError):
+        return FencedError(
+            f"the group refused this worker ({reason!r}): is another one {name} too (AEGIS_INSTANCE_ID)?"
+        )
+    return PipelineError(f"Faust ended: {reason!r}")
 
 
 def _agent(pipeline: Pipeline) -> Callable[[Any], Awaitable[None]]:

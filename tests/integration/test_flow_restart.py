@@ -19,7 +19,7 @@ from stream.errors import OffsetsMissingError, TopicsError
 from stream.settings import PREFIX, Settings
 from stream.topics import TopicNames
 from support.flow import Flow, label, made, turn
-from support.kafka import consume_until, end_offsets, eventually
+from support.kafka import consume_until, end_offsets
 from support.oracle import read_logs
 from support.worker_process import WorkerProcess, environment
 
@@ -28,7 +28,6 @@ TURNS = 40
 
 @pytest.fixture
 def settings(broker: str, tmp_path: Path) -> Iterator[Settings]:
-    # The shortest that a broker allows unless it is told to: so long a worker that ended by itself counts as a member.
     with made(broker, tmp_path, partitions=2, session_timeout=6.0, heartbeat=2.0) as settings:
         yield settings
 
@@ -111,10 +110,10 @@ def test_absent_and_impossible_offsets_are_refused_until_somebody_chooses_where_
     (deleted,) = admin.delete_consumer_groups([settings.app_id]).values()
     deleted.result(30)
     refuses(worker, "no committed offset, but its state is not empty")
-    await_empty_group(admin, settings.app_id)
+    assert members(admin, settings.app_id) == 0, "it ended without leaving its group"
     commit(admin, settings, 1_000_000)
     refuses(worker, "committed offset 1000000, but ends at")
-    await_empty_group(admin, settings.app_id)
+    assert members(admin, settings.app_id) == 0
     aegis(settings, "topics", "seek", "--to", "latest")
     with worker:
         asyncio.run(go_on(settings, worker.ready()))
@@ -128,14 +127,10 @@ def refuses(worker: WorkerProcess, why: str) -> None:
     assert "aegis topics seek --to earliest|latest" in ended["reason"]
 
 
-def await_empty_group(admin: Any, group: str) -> None:
-    """Returns when the broker has missed the heartbeats of a worker that ended without leaving."""
-
-    def is_empty() -> bool:
-        (described,) = admin.describe_consumer_groups([group]).values()
-        return not described.result(30).members
-
-    eventually(is_empty, awaited="the group without members")
+def members(admin: Any, group: str) -> int:
+    """How many the broker counts."""
+    (described,) = admin.describe_consumer_groups([group]).values()
+    return len(described.result(30).members)
 
 
 def commit(admin: Any, settings: Settings, offset: int) -> None:

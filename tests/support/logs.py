@@ -10,6 +10,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from stream.reading import take_up
 from stream.settings import Settings
 from stream.topics import TopicNames
 
@@ -38,7 +39,8 @@ class Follower:
 
     async def catch_up(self, stall: float = 30.0) -> None:
         """Read to where the topics end now. Raises TimeoutError when nothing comes for `stall` seconds."""
-        await self._grow()
+        await self._consumer._client.force_metadata_update()  # partitions may have been added
+        await take_up(self._consumer, _partitions(self._consumer, self._logs))
         ends = await self._consumer.end_offsets(self._consumer.assignment())
         while behind := [tp for tp, end in ends.items() if await self._consumer.position(tp) < end]:
             async with asyncio.timeout(stall):
@@ -47,17 +49,6 @@ class Follower:
                     found = await self._consumer.getmany(timeout_ms=200)
             for tp, records in found.items():
                 self._logs[tp.topic] += records
-
-    async def _grow(self) -> None:
-        """Partitions may have been added: they are read from their beginning, the others on from where they are."""
-        await self._consumer._client.force_metadata_update()
-        known, tps = self._consumer.assignment(), _partitions(self._consumer, self._logs)
-        if fresh := set(tps) - known:
-            positions = {tp: await self._consumer.position(tp) for tp in known}
-            self._consumer.assign(tps)
-            for tp, position in positions.items():
-                self._consumer.seek(tp, position)
-            await self._consumer.seek_to_beginning(*fresh)
 
     async def _any_before(self, ends: dict[TopicPartition, int], behind: list[TopicPartition]) -> bool:
         """A compacted log may have no record just before its end, so the position tells."""
