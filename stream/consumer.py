@@ -82,7 +82,10 @@ class BatchConsumer(driver.Consumer):
         committed = await self.committed_offsets(tps)
         earliest = await self.earliest_offsets(*tps) if tps else {}
         start = {tp: max(committed.get(tp) or 0, earliest[tp]) for tp in tps}
-        await self.seek_wait(start)
+        try:
+            await self.seek_wait(start)
+        except IllegalStateError:  # a newer assignment has come; its own `begin` seeks
+            return
         if generation == self.app.consumer_generation_id:
             self._committed_offset.update({tp: offset for tp, offset in committed.items() if offset is not None})
             self.intakes = {tp: Intake.at(generation, offset) for tp, offset in start.items()}
