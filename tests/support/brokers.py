@@ -11,6 +11,7 @@ import subprocess
 import time
 import uuid
 from base64 import urlsafe_b64encode
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -136,9 +137,12 @@ class Brokers:
     def start(self, advertised: dict[tuple[int, int], str] | None = None) -> Self:
         """Returns when all serve. `advertised`: by (index of the node, client) the address of its proxy."""
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "_")
-        for index, node in enumerate(self.nodes):
-            told = [(advertised or {})[index, client] for client in range(len(node.listeners))]
-            node.configure(self.nodes, cluster, told)
+        told = [
+            [(advertised or {})[index, client] for client in range(len(node.listeners))]
+            for index, node in enumerate(self.nodes)
+        ]
+        with ThreadPoolExecutor() as pool:  # each formats its folder with a Java of its own
+            list(pool.map(lambda node, mine: node.configure(self.nodes, cluster, mine), self.nodes, told))
         for node in self.nodes:
             node.spawn()
         for node in self.nodes:
