@@ -263,7 +263,10 @@ async def run_worker(worker: Worker) -> None:
     last = threading.Timer(worker.settings.drain_timeout, worker.give_up)
     last.daemon = True
     last.start()
-    await worker.stop()
+    try:
+        await worker.stop()
+    except Exception as error:  # noqa: BLE001 - aiokafka raises all sorts when its broker is gone, and nothing can be lost
+        end_undrained(f"it could not be closed ({type(error).__name__})")
     for number in SIGNALS:  # once more changes nothing, to the end of the process
         loop.remove_signal_handler(number)
         signal.signal(number, signal.SIG_IGN)

@@ -19,7 +19,7 @@ from typing import IO
 import pytest
 from click.testing import CliRunner, Result
 
-from stream import topics_admin
+from stream import growth
 from stream.__main__ import cli
 from stream.dead_letters import DETAIL, OFFSET, PARTITION, REASON, TOPIC
 from stream.settings import Settings
@@ -133,7 +133,7 @@ def test_partitions_that_are_added_while_it_follows_are_read_too(topics: Setting
     with tailing(topics, "turns", "--from-beginning") as told:
         send(topics, name, turn(0))
         eventually(lambda: len(told.lines) == 1, awaited="the first turn")
-        asyncio.run(topics_admin.create(topics.model_copy(update={"partitions": 6})))
+        asyncio.run(growth.grow(topics, 6, print))
         send(topics, name, Record(turn(1).value, partition=5))
         eventually(lambda: len(told.lines) == 2, deadline=90, awaited="the turn in the new partition")
 
