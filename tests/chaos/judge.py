@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from chaos.traffic import Traffic
@@ -16,7 +17,7 @@ from support.oracle import Findings, check_invariants
 async def judged(settings: Settings, traffic: Traffic) -> tuple[Findings, list[str]]:
     """What was found, and every problem. Nobody may be writing any more."""
     logs = await read_logs(settings)
-    findings = check_invariants(settings, logs, traffic.turn_ids)
+    findings = check_invariants(settings, logs, traffic.turn_ids, await _unread(settings, logs))
     problems = [*findings.problems, *foreign(traffic, logs), *await _stray_topics(settings)]
     return findings, problems
 
@@ -30,6 +31,18 @@ def foreign(traffic: Traffic, logs: Logs) -> Iterator[str]:
             yield f"{name} holds {len(found - sent)} messages that nobody sent"
         if sent - found:
             yield f"{len(sent - found)} messages that were sent are not in {name}"
+
+
+async def _unread(settings: Settings, logs: Logs) -> list[bytes]:
+    """Labels that a worker sent again, in search of their turn, just before the last one left."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.broker)
+    await admin.start()
+    try:
+        offsets = await admin.list_consumer_group_offsets(settings.app_id)
+    finally:
+        await admin.close()
+    read = {tp: committed.offset for tp, committed in offsets.items()}
+    return [r.value for r in logs.labels if r.value and r.offset >= read.get(TopicPartition(r.topic, r.partition), 0)]
 
 
 async def _stray_topics(settings: Settings) -> list[str]:

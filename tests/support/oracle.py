@@ -95,13 +95,15 @@ class State:
     """By partition and key, the labels that wait."""
 
 
-def check_invariants(settings: Settings, logs: Logs, expected_turn_ids: Iterable[str] = ()) -> Findings:
+def check_invariants(
+    settings: Settings, logs: Logs, expected_turn_ids: Iterable[str] = (), unread: Iterable[bytes] = ()
+) -> Findings:
     """Judge a worker that has nothing left to read: a pure function of the records.
 
     Every usable turn has a verdict, and all its verdicts are the bytes that its one decision says; every usable label
     is a vote, once; the moments are those of an offline replay, to 1e-9, apart where nobody asked for the label; every
     other message is a dead letter with its bytes; nothing else is. `expected_turn_ids`: what producers were told was
-    written.
+    written. `unread`: labels sent again in search of their turn that nobody has read yet: they wait in the topic.
     """
     found, demands = Findings(), _demands(settings, logs)
     known = {turn_id for _, _, turn_id in demands.turns}
@@ -109,7 +111,7 @@ def check_invariants(settings: Settings, logs: Logs, expected_turn_ids: Iterable
     final = _state(logs.changelog, found)
     _check_verdicts(settings, logs.verdicts, demands, final, found)
     _check_votes(demands, final, found)
-    _check_letters(settings, logs, demands, final, found)
+    _check_letters(settings, logs, demands, final, found, set(unread))
     _check_moments(logs.moments, demands, final, found)
     found.problems += prior_problems(logs.moments, final.pending.values())
     found.problems += strange_records(logs, {tenant for _, tenant, _ in demands.turns})
@@ -267,7 +269,9 @@ def _check_votes(demands: Demands, final: State, found: Findings) -> None:
             found.problems.append(f"{key} has votes {stored}, and must have {demanded}")
 
 
-def _check_letters(settings: Settings, logs: Logs, demands: Demands, final: State, found: Findings) -> None:
+def _check_letters(
+    settings: Settings, logs: Logs, demands: Demands, final: State, found: Findings, unread: set[bytes]
+) -> None:
     inputs = {_source(record): record for record in (*logs.turns, *logs.labels)}
     given_up, crowded = set[bytes](), {key for key, p in final.pending.items() if len(p.votes) >= MOST_ANNOTATORS}
     for letter in logs.dead_letters:
@@ -284,7 +288,7 @@ def _check_letters(settings: Settings, logs: Logs, demands: Demands, final: Stat
     found.problems += differing_letters(logs.dead_letters)
     found.letters = len(found.reasons)
     found.problems += _missing_letters(demands, found)
-    found.problems += _lost_strays(demands, final, given_up)
+    found.problems += _lost_strays(demands, final, given_up, unread)
     if unsent := len(set(final.early.values()) - {record.value for record in logs.labels}):
         found.problems.append(f"{unsent} labels wait that nobody sent")
 
@@ -301,14 +305,14 @@ def _missing_letters(demands: Demands, found: Findings) -> Iterator[str]:
             yield f"{source} must be a dead letter ({reason}), found {found.reasons.get(source)}"
 
 
-def _lost_strays(demands: Demands, final: State, given_up: set[bytes]) -> Iterator[str]:
+def _lost_strays(demands: Demands, final: State, given_up: set[bytes], unread: set[bytes]) -> Iterator[str]:
     """A label without a turn waits, or is given up; one whose turn is there is never given up."""
     strays = set[bytes]().union(*demands.strays.values())
     if given_up - strays:
         yield f"{len(given_up - strays)} labels were given up though their turn is there"
     kept = {key for _, key in final.early}
     for stray, values in demands.strays.items():
-        if state.early_key(*stray) not in kept and not values & given_up:
+        if state.early_key(*stray) not in kept and not values & (given_up | unread):
             yield f"the label {stray} of no turn is neither kept nor given up"
 
 
