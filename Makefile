@@ -101,9 +101,11 @@ bench-streams: setup-test
 bench-tenants: setup-test
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.tenants --output deploy/benchmarks/bench-tenants $(ARGS)
 
-# Half an hour: kills, pauses, joins and leaves over live traffic, with a report.
+# Half an hour: workers, brokers, networks, disks and clocks fail over live traffic, with a report. What passed is kept in
+# the report, and a command that was interrupted goes on. ARGS="--scenario storm --seed 7 --again" for one of its pieces;
+# ARGS="--previous PATH" (a tree of another version: git worktree add PATH COMMIT) for the rolling upgrade, too.
 chaos: setup-test
-	PYTHONPATH=tests $(BIN)/python -m chaos --output deploy/benchmarks/chaos
+	PYTHONPATH=tests $(BIN)/python -m chaos --full --output deploy/benchmarks/chaos $(ARGS)
 
 # Also the embedded broker's data; the virtual environment stays.
 clean:

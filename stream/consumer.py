@@ -12,7 +12,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.client import ConnectionGroup
-from aiokafka.errors import ConsumerStoppedError, KafkaError
+from aiokafka.errors import ConsumerStoppedError, IllegalStateError, KafkaError
 from aiokafka.protocol.group import LeaveGroupRequest
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -100,7 +100,10 @@ class BatchConsumer(driver.Consumer):
         committed = await self.committed_offsets(tps)
         earliest = await self.earliest_offsets(*tps) if tps else {}
         start = {tp: max(committed.get(tp) or 0, earliest[tp]) for tp in tps}
-        await self.seek_wait(start)
+        try:
+            await self.seek_wait(start)
+        except IllegalStateError:  # a newer assignment has come; its own `begin` seeks
+            return
         if generation == self.app.consumer_generation_id:
             self._committed_offset.update({tp: offset for tp, offset in committed.items() if offset is not None})
             self.intakes = {tp: Intake.at(generation, offset) for tp, offset in start.items()}
@@ -222,8 +225,17 @@ class BatchConsumer(driver.Consumer):
 
     async def _sought(self, tp: TP, intake: Intake, offset: int) -> None:
         if self.intakes.get(tp) is intake:
-            await self.seek_wait({tp: offset})
-            intake.seek_done()
+            with suppress(IllegalStateError):  # taken away meanwhile: whoever owns it next reads them
+                await self.seek_wait({tp: offset})
+                intake.seek_done()
+
+    def end_of(self, tp: TP) -> int:
+        """Where a partition ends, as last heard; 0 while it is being taken away, which the consumer's own thread learns
+        before `intakes` does."""
+        try:
+            return int(self.highwater(tp) or 0)
+        except AssertionError:  # aiokafka's "Partition is not assigned"
+            return 0
 
     async def _drain_messages(self, fetcher: Any) -> None:
         try:

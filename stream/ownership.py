@@ -159,7 +159,9 @@ class Ownership:
         await self._prepare()
         if generation != self.claimed:
             return False
-        await self._refuse_missing_offsets(inputs)
+        await self._refuse_missing_offsets(inputs, generation)
+        if generation != self.claimed:
+            return False
         await inputs.begin(generation)
         if generation != self.claimed:
             return False
@@ -172,10 +174,12 @@ class Ownership:
         log.info("worker_ready", generation=generation, partitions=sorted(self.partitions))
         return True
 
-    async def _refuse_missing_offsets(self, inputs: Inputs) -> None:
+    async def _refuse_missing_offsets(self, inputs: Inputs, generation: int) -> None:
         tps = [TP(topic, n) for n in self.partitions for topic in (self._names.turns, self._names.labels)]
         committed = await inputs.committed_offsets(tps)
         ends = await inputs.highwaters(*tps) if tps else {}
+        if generation != self.claimed:  # a newer assignment has taken partitions meanwhile
+            return
         for tp in tps:
             offset = committed[tp]
             if offset is None and self.partitions[tp.partition].has_state():

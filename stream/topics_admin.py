@@ -12,6 +12,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import (
     KafkaConnectionError,
     KafkaError,
+    NodeNotReadyError,
     TopicAlreadyExistsError,
     UnknownTopicOrPartitionError,
     for_code,
@@ -104,6 +105,9 @@ async def connected(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
             yield admin
     except TimeoutError as error:
         raise BrokerError(f"the broker at {settings.broker} took too long: see its log, then run this again") from error
+    except (KafkaConnectionError, NodeNotReadyError) as error:
+        again = "run this again when it is back"
+        raise BrokerError(f"the broker at {settings.broker} went away ({error}): {again}") from error
     except KafkaError as error:
         raise TopicsError(
             f"the broker at {settings.broker} refused ({error}){allowed(error) or ': mend that'}, then run this again"

@@ -74,7 +74,7 @@ class Watch:
             consumer.ask_for_a_rebalance()
 
     def _find_stalled(self, consumer: BatchConsumer, at_rest: bool, now: float) -> None:
-        places = {tp: (intake.done, consumer.highwater(tp) or 0) for tp, intake in consumer.intakes.items()}
+        places = {tp: (intake.done, consumer.end_of(tp)) for tp, intake in consumer.intakes.items()}
         stalled = self._stalls.look(places, at_rest, now)
         if stalled is not None:
             done, end = places[stalled]

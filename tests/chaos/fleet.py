@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import msgspec
+
+from chaos.control import PATH, Orders, give
 from chaos.worker import SECONDS
 from stream.settings import Settings
-from support.worker_process import WorkerProcess
+from support.worker_process import ROOT, WorkerProcess
 
-UNHURRIED = (sys.executable, str(Path(__file__).with_name("worker.py")))
+UNHURRIED = (sys.executable, "-m", "chaos.worker")
 POLL_SECONDS = 0.05
 HOLE = "did not arrive"
 """What the consumer says when records that were delivered are read again."""
+UNREADABLE = 5
+"""The exit code of a state that cannot be read; where its line says so, the operator deletes the folder."""
+DELETE = "delete the folder"
 
 
 @dataclass(frozen=True)
@@ -34,10 +43,14 @@ class Slot:
     """Worker number `number`: at most one process at a time, with a folder and a log of its own."""
 
     def __init__(self, settings: Settings, number: int, expert_seconds: float, folder: Path) -> None:
-        mine = settings.model_copy(update={"data_dir": folder / f"state-{number}"})
         self.number = number
-        log, environ = folder / f"worker-{number}.log", {SECONDS: str(expert_seconds)}
-        self.worker = WorkerProcess(mine, log, UNHURRIED, **environ)
+        self.state = folder / f"state-{number}"
+        self._settings = settings.model_copy(update={"data_dir": self.state})
+        self._control = folder / f"control-{number}.json"
+        self._orders = Orders()
+        self._environ = {SECONDS: str(expert_seconds), PATH: str(self._control)}
+        self.worker = WorkerProcess(self._settings, folder / f"worker-{number}.log", UNHURRIED)
+        self.run_from(ROOT)
         self.wanted = False
         self.alive = False
         """Started, and its end not yet in the diary."""
@@ -48,6 +61,21 @@ class Slot:
     def ready(self) -> bool:
         """Owns partitions, and did so since it was last frozen."""
         return self.alive and self._assignments() > self._unready
+
+    def run_from(self, tree: Path) -> None:
+        """Be of the version whose source tree this is, from the next start on."""
+        self._environ["PYTHONPATH"] = os.pathsep.join((str(tree), str(tree / "tests")))
+        self.worker.configure(self._settings, **self._environ)
+
+    def grow(self, partitions: int) -> None:
+        """Expect so many partitions, from the next start on."""
+        self._settings = self._settings.model_copy(update={"partitions": partitions})
+        self.worker.configure(self._settings, **self._environ)
+
+    def order(self, **orders: Any) -> None:
+        """Change what the process is told from outside."""
+        self._orders = msgspec.structs.replace(self._orders, **orders)
+        give(self._control, self._orders)
 
     def spawn(self) -> None:
         """Start a process; what it says is appended to the slot's log."""
@@ -72,10 +100,21 @@ class Slot:
 
 
 class Fleet:
-    """`supervise` starts again whatever ends and is still wanted, and keeps the diary."""
+    """`supervise` starts again whatever ends and is still wanted, and keeps the diary. `brokers`: where each worker
+    finds them, if not where the settings say."""
 
-    def __init__(self, settings: Settings, workers: int, expert_seconds: float, folder: Path) -> None:
-        self.slots = [Slot(settings, number, expert_seconds, folder) for number in range(workers)]
+    def __init__(
+        self, settings: Settings, workers: int, expert_seconds: float, folder: Path, brokers: Sequence[str] = ()
+    ) -> None:
+        self.slots = [
+            Slot(
+                settings.model_copy(update={"broker": brokers[number] if brokers else settings.broker}),
+                number,
+                expert_seconds,
+                folder,
+            )
+            for number in range(workers)
+        ]
         self.endings: list[Ending] = []
         self.began = time.monotonic()
 
@@ -89,11 +128,18 @@ class Fleet:
         while True:
             for slot in self.slots:
                 if slot.alive and not slot.worker.running:
-                    slot.alive = False
-                    self.endings.append(Ending(slot.number, self.age, slot.worker.process.returncode, slot.said()))
+                    self._bury(slot)
                 if slot.wanted and not slot.alive:
                     slot.spawn()
             await asyncio.sleep(POLL_SECONDS)
+
+    def _bury(self, slot: Slot) -> None:
+        slot.alive = False
+        ending = Ending(slot.number, self.age, slot.worker.process.returncode, slot.said())
+        self.endings.append(ending)
+        if ending.code == UNREADABLE and DELETE in ending.said:
+            for folder in slot.state.glob("state-*"):
+                shutil.rmtree(folder)
 
     def join(self, number: int) -> None:
         """Have this worker run, now and after each end."""

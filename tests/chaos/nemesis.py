@@ -16,23 +16,33 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from chaos import disk
+from chaos.deeds import READY_SECONDS, REFUSED, Deeds
 from chaos.fleet import Ending, Fleet
-from chaos.plan import Action, Deed, Moment, Plan, released, with_session
+from chaos.judge import judged
+from chaos.plan import NOBODY, ON_DISK, Action, Deed, Moment, Plan, released, with_session
+from chaos.stage import Stage
 from chaos.traffic import Post, Traffic, traffic
+from stream.errors import BrokerError, StateError, TopicsError
 from stream.settings import Settings
 from stream.topics import TopicNames
 from support.kafka import end_offsets, eventually_async
-from support.oracle import Findings, check_invariants, read_logs, until_sound
+from support.oracle import Findings, until_sound
 
-REFUSED = (6, 7)
-"""Exit codes of an owner that met another's writes, or could not claim: to end is the rule that it must keep."""
 TICK_SECONDS = 0.05
-READY_SECONDS = 60.0
-"""For a worker to own partitions, with two others starting on the same two cores; usually under 5 s."""
-LEAVE_SECONDS = 40.0
-"""For a worker to end after SIGTERM; usually under 2 s."""
-SETTLE_SECONDS = 90.0
-"""For the lag to go to nothing and the topics to be sound, after the last fault; usually under 10 s."""
+SETTLE_SECONDS = 300.0
+"""For the lag to go to nothing and the topics to be sound, after the last fault; usually under 10 s. A label that
+looked for its turn in vain six times looks again a minute later."""
+EXCUSED = {
+    Deed.BROKER_KILL: BrokerError.exit_code,
+    Deed.BROKER_STOP: BrokerError.exit_code,
+    Deed.CUT: BrokerError.exit_code,
+    Deed.FULL: StateError.exit_code,
+    Deed.CORRUPT: StateError.exit_code,
+    Deed.EXPERT: -signal.SIGSEGV,
+}
+"""The exit code with which a worker may answer a deed, beside those of every run: with one line, and it is started
+again."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,8 @@ class Outcome:
     store: str
     turns: int
     labels: int
+    messages: int = 0
+    """Turns and labels, some of them twice, and what cannot be used."""
     seconds: float = 0.0
     starts: int = 0
     holes: int = 0
@@ -60,6 +72,10 @@ class Outcome:
     endings: list[Ending] = field(default_factory=list)
     findings: Findings = field(default_factory=Findings)
     problems: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+    """What went wrong with the harness itself: such a run says nothing of the worker."""
+    left_out: list[str] = field(default_factory=list)
+    """What this machine, or the command, could not do."""
 
     @property
     def refused(self) -> list[Ending]:
@@ -70,50 +86,67 @@ class Outcome:
         codes = dict(Counter(ending.code for ending in self.endings))
         run = f"{self.plan.name} seed {self.plan.seed} ({self.store})"
         head = f"{run}: {len(self.faults)} faults in {self.seconds:.0f} s"
-        lines = [f"{head}, endings by code {codes}, {self.holes} holes", f"{self.findings}", *self.problems]
+        broken = [f"the harness broke: {problem}" for problem in self.broken]
+        lines = [f"{head}, endings by code {codes}, {self.holes} holes", f"{self.findings}", *self.problems, *broken]
         return "\n  ".join(lines)
 
 
 class Nemesis:
     """One run on topics that were made for it. `folder` takes logs and state, and is the evidence when it fails."""
 
-    def __init__(self, plan: Plan, settings: Settings, traffic: Traffic, folder: Path) -> None:
+    def __init__(
+        self, plan: Plan, settings: Settings, traffic: Traffic, folder: Path, stage: Stage, previous: Path | None
+    ) -> None:
         self._plan = plan
         self._settings = settings
         self._names = TopicNames.of(settings)
         self._traffic = traffic
         folder.mkdir(parents=True, exist_ok=True)
-        self._fleet = Fleet(settings, plan.workers, plan.expert_seconds, folder)
+        ways = [link.bootstrap for link in stage.links]
+        self._fleet = Fleet(settings, plan.workers, plan.expert_seconds, folder, ways)
+        self.outcome = Outcome(plan, settings.store, len(traffic.turn_ids), traffic.labels, len(traffic.posts))
+        self._deeds = Deeds(self._fleet, stage, settings, plan.seed, self.outcome.problems, previous)
         self._sent = 0
+        self._homes: dict[str, int] = {}
         self._last_fault = (0.0, 0)  # when (of the loop's clock), and how many messages had been sent
         self._burst_wanted = asyncio.Event()
         self._burst_sent = asyncio.Event()
-        self._resuming: asyncio.Task[None] | None = None
-        turns = sum(post.to == "turns" for post in traffic.posts)
-        self.outcome = Outcome(plan, settings.store, turns, len(traffic.posts) - turns)
 
     async def run(self) -> Outcome:
         """The outcome, also of a run that failed; nothing is left running."""
         began = time.monotonic()
         supervising = asyncio.create_task(self._fleet.supervise())
+        disks = [slot.state for slot in self._fleet.slots] if self._plan.count(Deed.FULL) else []
+        for folder in disks:
+            assert disk.mount(folder)
         try:
             await self._run()
-        except* (TimeoutError, AssertionError) as failed:  # what was awaited, or what is not sound; the rest is judged
-            self.outcome.problems += [str(error) for error in failed.exceptions]
+        except* (
+            TimeoutError,
+            AssertionError,
+            TopicsError,
+        ) as failed:  # awaited in vain, not sound, not grown
+            self.outcome.problems += _told(failed)
+        except* Exception as failed:  # noqa: BLE001  # whatever it is, the run must be cleared away and be told
+            self.outcome.broken += _told(failed)
         finally:
             supervising.cancel()
+            self._deeds.abandon()
             self._fleet.destroy()
-        return self._told(round(time.monotonic() - began, 1))
+            for folder in disks:
+                disk.unmount(folder)
+        return self._complete(round(time.monotonic() - began, 1))
 
-    def _told(self, seconds: float) -> Outcome:
-        """The outcome, complete with the fleet's diary."""
+    def _complete(self, seconds: float) -> Outcome:
+        """The outcome with the fleet's diary."""
         outcome, fleet = self.outcome, self._fleet
         outcome.seconds, outcome.endings = seconds, fleet.endings
         outcome.starts, outcome.holes = sum(slot.starts for slot in fleet.slots), fleet.holes()
+        excused = {code for deed, code in EXCUSED.items() if self._plan.count(deed)}
         outcome.problems += [
             f"worker {ending.worker} ended with code {ending.code} after {ending.at} s: {ending.said}"
             for ending in fleet.endings
-            if ending.code not in (0, -signal.SIGKILL, -signal.SIGTERM, *REFUSED)
+            if ending.code not in (0, -signal.SIGKILL, -signal.SIGTERM, *REFUSED, *excused)
         ]
         outcome.problems += fleet.unclean()
         return outcome
@@ -124,9 +157,8 @@ class Nemesis:
         for number in range(self._plan.start):
             await self._fleet.ready(number, READY_SECONDS)
         async with asyncio.TaskGroup() as group:
-            sending = group.create_task(self._send())
+            group.create_task(self._send())
             group.create_task(self._harm())
-        await sending
         await self._come_to_rest()
 
     # -- faults
@@ -134,58 +166,42 @@ class Nemesis:
     async def _harm(self) -> None:
         for action in self._plan.actions:
             if action.moment is not Moment.PREVIOUS:
-                await self._resumed()
-            await self._do(action)
-        await self._resumed()
-
-    async def _do(self, action: Action) -> None:
-        fleet, number = self._fleet, action.worker
-        await self._await_moment(action)
-        self.outcome.faults.append(Fault(action, fleet.age, self._sent))
-        match action.deed:
-            case Deed.KILL:
-                await fleet.kill(number, READY_SECONDS)
-            case Deed.PAUSE:
-                fleet.slots[number].freeze()
-                self._resuming = asyncio.create_task(self._resume(number, action.lasting))
-            case Deed.JOIN:
-                fleet.join(number)
-            case Deed.LEAVE:
-                await self._leave(number)
-        self._last_fault = (time.monotonic(), self._sent)
+                await self._deeds.healed()
+            await self._await_moment(action)
+            self.outcome.faults.append(Fault(action, self._fleet.age, self._sent))
+            await self._deeds.do(action)
+            self._last_fault = (time.monotonic(), self._sent)
+        await self._deeds.healed()
 
     async def _await_moment(self, action: Action) -> None:
-        fleet, slot = self._fleet, self._fleet.slots[action.worker]
+        fleet = self._fleet
+        slots = fleet.slots if action.deed in NOBODY else [fleet.slots[action.target]]
+        who = "a worker" if action.deed in NOBODY else f"worker {action.target}"
         if action.moment in (Moment.READY, Moment.BURST):
-            await fleet.ready(slot.number, READY_SECONDS)
+            await fleet.until(lambda: any(slot.ready for slot in slots), READY_SECONDS, f"{who} to be ready")
         elif action.moment is Moment.SPAWNED:
-            await fleet.until(lambda: slot.alive, READY_SECONDS, f"worker {slot.number} to be started")
+            await fleet.until(lambda: any(slot.alive for slot in slots), READY_SECONDS, f"{who} to be started")
         if action.moment is Moment.BURST:
             self._burst_sent.clear()
             self._burst_wanted.set()
             await self._burst_sent.wait()
         await asyncio.sleep(action.delay)
 
-    async def _leave(self, number: int) -> None:
-        """One that had begun to work must end cleanly; before that SIGTERM may just end it."""
-        allowed = (0,) if self._fleet.slots[number].ready else (0, -signal.SIGTERM)
-        ending = await self._fleet.leave(number, LEAVE_SECONDS)
-        if ending is not None and ending.code not in (*allowed, *REFUSED):
-            self.outcome.problems.append(f"worker {number} left with code {ending.code}: {ending.said}")
-
-    async def _resume(self, number: int, after: float) -> None:
-        await asyncio.sleep(after)
-        self._fleet.slots[number].worker.resume()
-
-    async def _resumed(self) -> None:
-        if self._resuming is not None:
-            await self._resuming
-            self._resuming = None
-
     # -- traffic
 
     async def _send(self) -> None:
-        producer = AIOKafkaProducer(bootstrap_servers=self._settings.broker, acks="all", enable_idempotence=True)
+        try:
+            await self._send_all()
+        except (AssertionError, TimeoutError) as error:  # of this producer: nothing that the worker could help
+            raise RuntimeError(f"the traffic was not sent: {error!r}") from error
+
+    async def _send_all(self) -> None:
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._settings.broker,
+            acks="all",
+            enable_idempotence=True,
+            metadata_max_age_ms=1_000,  # so that what has grown is used at once
+        )
         async with producer:
             self._last_fault = (time.monotonic(), 0)
             posts, written = self._traffic.posts, list[Awaitable[Any]]()
@@ -207,7 +223,12 @@ class Nemesis:
 
     async def _post(self, producer: AIOKafkaProducer, post: Post) -> Awaitable[Any]:
         record, topic = post.record, self._names.turns if post.to == "turns" else self._names.labels
-        written: Awaitable[Any] = await producer.send(topic, record.value, record.key, record.partition)
+        home = self._homes.get(post.turn_id, record.partition)
+        written: asyncio.Future[Any] = await producer.send(
+            topic, record.value, record.key, home, headers=list(record.headers)
+        )
+        if post.turn_id and home is None:
+            written.add_done_callback(lambda done: self._homes.setdefault(post.turn_id, done.result().partition))
         return written
 
     # -- the end
@@ -220,11 +241,9 @@ class Nemesis:
         for number in wanted:
             await self._fleet.ready(number, READY_SECONDS)
         for number in wanted:
-            await self._leave(number)
-        self.outcome.findings = check_invariants(
-            self._settings, await read_logs(self._settings), self._traffic.turn_ids
-        )
-        self.outcome.problems += self.outcome.findings.problems
+            await self._deeds.leave(number)
+        self.outcome.findings, problems = await judged(self._settings, self._traffic)
+        self.outcome.problems += problems
 
     async def _all_read(self) -> bool:
         admin = AIOKafkaAdminClient(bootstrap_servers=self._settings.broker)
@@ -241,14 +260,53 @@ class Nemesis:
         return True
 
 
-async def run_plan(plan: Plan, settings: Settings, folder: Path, turns: int, labels: int) -> Outcome:
+def _told(failed: BaseExceptionGroup[Any]) -> list[str]:
+    """A line for each, however deep in groups."""
+    lines = []
+    for error in failed.exceptions:
+        lines += _told(error) if isinstance(error, BaseExceptionGroup) else [f"{type(error).__name__}: {error}"]
+    return lines
+
+
+async def run_plan(
+    plan: Plan,
+    settings: Settings,
+    folder: Path,
+    turns: int,
+    labels: int,
+    stage: Stage | None = None,
+    previous: Path | None = None,
+) -> Outcome:
     """Run a plan on topics that were made for it, with so many different turns and so many labels. A broker
-    that takes no session time-out as short as the plan's gets a longer one."""
+    that takes no session time-out as short as the plan's gets a longer one. What cannot be done here is left out, and
+    the outcome says so."""
     session = max(plan.session, await shortest_session(settings.broker))
-    plan = with_session(plan, session)
-    settings = settings.model_copy(update={"session_timeout": session, "heartbeat": session / 4})
-    messages = traffic(plan.seed, turns, labels, settings.partitions, time.time_ns() // 1_000_000)
-    return await Nemesis(plan, settings, messages, folder).run()
+    plan, left_out = _possible(with_session(plan, session), settings.store, previous, folder / "probe")
+    times = {"session_timeout": session, "heartbeat": session / 4}
+    limits = {"expert_timeout": plan.expert_timeout, "write_timeout": plan.write_timeout}
+    settings = settings.model_copy(update={**times, **limits})
+    messages = traffic(plan.seed, turns, labels, settings.partitions, time.time_ns() // 1_000_000, plan.poison)
+    nemesis = Nemesis(plan, settings, messages, folder, stage or Stage(settings.broker), previous)
+    nemesis.outcome.left_out += left_out
+    return await nemesis.run()
+
+
+def _possible(plan: Plan, store: str, previous: Path | None, probe: Path) -> tuple[Plan, list[str]]:
+    """The plan without what cannot be done, and why not."""
+    left_out = []
+    if store == "memory" and plan.count(*ON_DISK):
+        plan = plan.without(*ON_DISK)
+        left_out.append("disk full, corrupt: the state is in memory")
+    if plan.count(Deed.FULL):
+        if disk.mount(probe):
+            disk.unmount(probe)
+        else:
+            plan = plan.without(Deed.FULL)
+            left_out.append("disk full: a disk of its own cannot be mounted here (be root, or may mount)")
+    if plan.count(Deed.REPLACE) and previous is None:
+        plan = plan.without(Deed.REPLACE)
+        left_out.append("replace: there is no tree of another version (--previous PATH)")
+    return plan, left_out
 
 
 async def shortest_session(broker: str) -> float:

@@ -7,32 +7,57 @@ longer to start, and faults by the clock would then all hit workers that have no
 from __future__ import annotations
 
 import math
-import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-BURST_SECONDS = 0.15
-"""From a burst's first byte to its last commit, about: measured 20 to 100 ms for 300 messages."""
 PATIENCE_SECONDS = 4.0
 """Between two faults, about: the flow is spread over so long, and then thins out."""
+COORDINATOR, LEADER = -1, -2
+"""Brokers by what they do just then: the group's coordinator, or the leader of the first partition of turns."""
 
 
 class Deed(StrEnum):
-    """What is done to a worker."""
+    """What is done."""
 
     KILL = "kill"
-    """SIGKILL; its supervisor starts it again."""
+    """SIGKILL to a worker; its supervisor starts it again."""
     PAUSE = "pause"
-    """SIGSTOP, and SIGCONT after `lasting` seconds."""
+    """SIGSTOP to a worker, and SIGCONT after `lasting` seconds."""
     JOIN = "join"
     """A worker that does not run is started."""
     LEAVE = "leave"
-    """SIGTERM; it must end with exit code 0, and is not started again."""
+    """SIGTERM to a worker; it must end with exit code 0, and is not started again."""
+    BROKER_KILL = "broker kill"
+    """SIGKILL to a broker; started again after `lasting` seconds."""
+    BROKER_STOP = "broker stop"
+    """A broker ends cleanly; started again after `lasting` seconds."""
+    CUT = "cut"
+    """The network between a worker and the brokers is as bad as `how` says, for `lasting` seconds."""
+    FULL = "disk full"
+    """No room where a worker keeps its state, for `lasting` seconds; halfway it is killed, and must start so."""
+    CORRUPT = "corrupt"
+    """A worker leaves, bytes of its state are flipped, and it is started again."""
+    CLOCK = "clock"
+    """A worker's clock is `amount` seconds off, for `lasting` seconds."""
+    EXPERT = "expert"
+    """Experts of a worker fail as `how` says, for `lasting` seconds."""
+    GROW = "grow"
+    """The topics get `amount` partitions."""
+    REPLACE = "replace"
+    """A worker leaves, and another version (`how`: old or new) takes its place."""
+
+
+BROKERS = frozenset({Deed.BROKER_KILL, Deed.BROKER_STOP})
+"""Deeds whose target is a broker."""
+ON_DISK = frozenset({Deed.FULL, Deed.CORRUPT})
+"""Deeds to a state that is on a disk."""
+NOBODY = frozenset({*BROKERS, Deed.GROW})
+"""Deeds to no worker."""
 
 
 class Moment(StrEnum):
-    """From when an action's delay is counted."""
+    """From when an action's delay is counted. Of deeds to no worker: of whichever worker comes first."""
 
     SPAWNED = "spawned"
     """Its worker's process was started, long ago or just now: the fault may hit imports, the rebalance, recovery."""
@@ -41,19 +66,26 @@ class Moment(StrEnum):
     BURST = "burst"
     """It owns partitions, and messages were just sent to it in one burst: the fault hits writes that are under way."""
     PREVIOUS = "previous"
-    """The action before it is done: two faults at once."""
+    """The action before it is done, and lasts: two faults at once."""
 
 
 @dataclass(frozen=True)
 class Action:
-    """One fault: `deed` to worker number `worker`, `delay` seconds after `moment`."""
+    """One fault: `deed` to worker (or broker) number `target`, `delay` seconds after `moment`."""
 
     deed: Deed
-    worker: int
+    target: int
     moment: Moment
     delay: float
     lasting: float = 0.0
-    """Of a pause, seconds."""
+    """Seconds."""
+    amount: float = 0.0
+    how: str = ""
+
+    @property
+    def name(self) -> str:
+        """As it is counted."""
+        return f"{self.deed}, {self.how}" if self.how else self.deed.value
 
 
 @dataclass(frozen=True)
@@ -70,91 +102,27 @@ class Plan:
     actions: tuple[Action, ...]
     expert_seconds: float = 0.05
     """How long the experts take for a batch."""
+    nodes: int = 0
+    """Brokers of the run's own, which it may harm; 0: any broker will do, and none is harmed."""
+    poison: float = 0.0
+    """Messages that cannot be used, or hardly, for each that can."""
+    expert_timeout: float = 10.0
+    write_timeout: float = 30.0
 
-    def count(self, deed: Deed) -> int:
+    def count(self, *deeds: Deed) -> int:
         """How often something is done."""
-        return sum(action.deed is deed for action in self.actions)
+        return sum(action.deed in deeds for action in self.actions)
+
+    def without(self, *deeds: Deed) -> Plan:
+        """The same where something cannot be done."""
+        return replace(self, actions=tuple(action for action in self.actions if action.deed not in deeds))
 
 
-def killed(seed: int, kills: int = 20, workers: int = 2, session: float = 3.0) -> Plan:
-    """SIGKILL at random moments: most while turns are being scored, some in the start and in recovery, some of two
-    workers at once."""
-    rng = random.Random(f"killed {seed}")
-    actions = tuple(_kill(rng, rng.randrange(workers), session) for _ in range(kills))
-    return Plan("killed", seed, workers, workers, session, actions)
-
-
-def paused(seed: int, pauses: int = 5, workers: int = 3, session: float = 3.0) -> Plan:
-    """SIGSTOP past the session time-out, so that the partitions have another owner when the worker wakes."""
-    rng = random.Random(f"paused {seed}")
-    actions = tuple(_pause(rng, rng.randrange(workers), session) for _ in range(pauses))
-    return Plan("paused", seed, workers, workers, session, actions)
-
-
-def scaled(seed: int, changes: int = 8, workers: int = 3, session: float = 3.0) -> Plan:
-    """Workers join and leave while the flow runs; the first two changes are joins, and one worker always stays."""
-    rng = random.Random(f"scaled {seed}")
-    return Plan("scaled", seed, workers, 1, session, tuple(_changes(rng, changes, workers)))
-
-
-def storm(seed: int, faults: int = 60, workers: int = 3, session: float = 3.0) -> Plan:
-    """All of it mixed: the longer form, for the command."""
-    rng = random.Random(f"storm {seed}")
-    actions: list[Action] = []
-    away: int | None = None
-    while len(actions) < faults:
-        if away is not None:
-            actions.append(Action(Deed.JOIN, away, Moment.PREVIOUS, rng.uniform(0.0, 3.0)))
-            away = None
-            continue
-        worker, deed = rng.randrange(workers), rng.choices([Deed.KILL, Deed.PAUSE, Deed.LEAVE], [5, 2, 2])[0]
-        if deed is Deed.LEAVE:
-            actions.append(Action(Deed.LEAVE, worker, *_at_work(rng)))
-            away = worker
-        else:
-            actions.append((_kill if deed is Deed.KILL else _pause)(rng, worker, session))
-    return Plan("storm", seed, workers, workers, session, tuple(actions), rng.choice([0.0, 0.05, 0.2]))
-
-
-SCENARIOS: dict[str, Callable[..., Plan]] = {"killed": killed, "paused": paused, "scaled": scaled, "storm": storm}
-"""By the name of the command; each takes a seed, and optionally how many faults."""
-
-
-def _kill(rng: random.Random, worker: int, session: float) -> Action:
-    moment = rng.choices([Moment.BURST, Moment.READY, Moment.SPAWNED, Moment.PREVIOUS], [9, 3, 5, 2])[0]
-    longest = {Moment.BURST: BURST_SECONDS, Moment.READY: 2.0, Moment.SPAWNED: 2 * session, Moment.PREVIOUS: 0.3}
-    return Action(Deed.KILL, worker, moment, rng.uniform(0.0, longest[moment]))
-
-
-def _pause(rng: random.Random, worker: int, session: float) -> Action:
-    moment, delay = _at_work(rng)
-    return Action(Deed.PAUSE, worker, moment, delay, session * rng.uniform(1.3, 2.2))
-
-
-def _at_work(rng: random.Random) -> tuple[Moment, float]:
-    """A moment at which the worker owns partitions, and a delay."""
-    if rng.random() < 0.75:
-        return Moment.BURST, rng.uniform(0.0, BURST_SECONDS)
-    return Moment.READY, rng.uniform(0.0, 2.0)
-
-
-def _changes(rng: random.Random, changes: int, workers: int) -> Iterator[Action]:
-    running = {0}
-    for number in range(changes):
-        absent = sorted(set(range(workers)) - running)
-        if absent and (number < workers - 1 or len(running) == 1 or rng.random() < 0.5):
-            worker = rng.choice(absent)
-            running.add(worker)
-            yield Action(Deed.JOIN, worker, Moment.PREVIOUS, rng.uniform(0.0, 2.0))
-        else:
-            worker = rng.choice(sorted(running))
-            running.remove(worker)
-            moment, delay = _at_work(rng) if rng.random() < 0.75 else (Moment.SPAWNED, rng.uniform(0.0, 2.0))
-            yield Action(Deed.LEAVE, worker, moment, delay)
+Scenario = Callable[..., Plan]
 
 
 def with_session(plan: Plan, session: float) -> Plan:
-    """The same faults for another session time-out, in seconds: pauses last in proportion."""
+    """The same faults for another session time-out, in seconds: what must outlast it lasts in proportion."""
     scale = session / plan.session
     actions = tuple(replace(action, lasting=action.lasting * scale) for action in plan.actions)
     return replace(plan, session=session, actions=actions)

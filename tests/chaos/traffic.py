@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
+from chaos.poison import bad_label, bad_turn
 from stream.codecs import encode
 from stream.records import Label, LabelName, Role, Turn
 from support.kafka import Record
@@ -32,6 +33,9 @@ class Post:
 
     to: Literal["turns", "labels"]
     record: Record
+    turn_id: str = ""
+    """Of a turn that is sent more than once, or whose id another text takes: all go to the partition of the first, as
+    from one producer, also when the topic has grown meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -40,16 +44,18 @@ class Traffic:
 
     posts: tuple[Post, ...]
     turn_ids: frozenset[str]
+    labels: int
+    """Those that can be used."""
 
 
-def traffic(seed: int, turns: int, labels: int, partitions: int, now_ms: int) -> Traffic:
+def traffic(seed: int, turns: int, labels: int, partitions: int, now_ms: int, poison: float = 0.0) -> Traffic:
     """`turns` different turns and `labels` labels of them, all labelled in the hour before `now_ms` (ms since 1970), so
-    that no clock has a say in the outcome."""
+    that no clock has a say in the outcome; and for each of them `poison` messages that cannot be used."""
     rng = random.Random(f"traffic {seed}")
     known = [_turn(rng, number, now_ms) for number in range(turns)]
     placed: list[tuple[float, Post]] = []
     for number, turn in enumerate(known):
-        post = Post("turns", Record(encode(turn), turn.conversation_id.encode()))
+        post = Post("turns", Record(encode(turn), turn.conversation_id.encode()), turn.turn_id)
         placed.append((float(number), post))
         if rng.random() < REPEATED:
             placed.append((number + rng.uniform(0.0, 200.0), post))
@@ -59,8 +65,9 @@ def traffic(seed: int, turns: int, labels: int, partitions: int, now_ms: int) ->
         for place, label in _labels(rng, number, known[number], turns, now_ms):
             told.append((place, _post(rng, label, partitions)))
     placed += told[:labels]
+    placed += _poison(rng, known, int(poison * turns), int(poison * labels))
     ordered = sorted(placed, key=lambda item: item[0])  # stable: what has one place keeps its order
-    return Traffic(tuple(post for _, post in ordered), frozenset(turn.turn_id for turn in known))
+    return Traffic(tuple(post for _, post in ordered), frozenset(turn.turn_id for turn in known), labels)
 
 
 def _turn(rng: random.Random, number: int, now_ms: int) -> Turn:
@@ -101,6 +108,16 @@ def _post(rng: random.Random, label: Label, partitions: int) -> Post:
     key = label.conversation_id.encode()
     stray = zlib.crc32(key) % partitions if rng.random() < STRAY else None
     return Post("labels", Record(encode(label), key, partition=stray))
+
+
+def _poison(rng: random.Random, known: list[Turn], turns: int, labels: int) -> Iterator[tuple[float, Post]]:
+    for _ in range(turns):
+        number = rng.randrange(len(known))
+        record, reused = bad_turn(rng, known[number])
+        place = number + rng.uniform(0.5, 300.0)  # so that the first under an id is the good one
+        yield place, Post("turns", record, known[number].turn_id if reused else "")
+    for _ in range(labels):
+        yield rng.uniform(0.0, len(known)), Post("labels", bad_label(rng, rng.choice(known)))
 
 
 def _instant(at_ms: int) -> datetime:

@@ -13,6 +13,7 @@ import pytest
 
 from ensemble import decode as decode_moments
 from ensemble import encode as encode_moments
+from ensemble.votes import Vote
 from stream import dead_letters, projection, state
 from stream.records import LabelName
 from stream.settings import Settings
@@ -187,7 +188,65 @@ def without_the_early_label_of_no_turn(settings: Settings, logs: Logs) -> Logs:
     return replace(logs, changelog=[record for record in logs.changelog if b"nowhere" not in (record.key or b"")])
 
 
+def with_a_vote_nobody_cast(settings: Settings, logs: Logs) -> Logs:
+    index = last(logs.changelog, lambda record: (record.key or b"")[:1] == state.PENDING)
+    pending = state.decode_pending(logs.changelog[index].value or b"")
+    votes = {**pending.votes, "nobody": Vote(0, 1)}
+    twice = state.encode(msgspec.structs.replace(pending, votes=votes))
+    return replace(logs, changelog=[*logs.changelog, replace(logs.changelog[index], value=twice)])
+
+
+def with_a_verdict_of_which_one_byte_is_another(settings: Settings, logs: Logs) -> Logs:
+    value = bytearray(logs.verdicts[3].value or b"")
+    value[value.index(b'"latency_ms":') + 13] ^= 1
+    return replace(logs, verdicts=changed(logs.verdicts, 3, value=bytes(value)))
+
+
+def with_a_verdict_under_another_key(settings: Settings, logs: Logs) -> Logs:
+    return replace(logs, verdicts=changed(logs.verdicts, 0, key=b"another"))
+
+
+def with_a_verdict_of_no_turn(settings: Settings, logs: Logs) -> Logs:
+    value = (logs.verdicts[0].value or b"").replace(b'"turn_id":"', b'"turn_id":"no')
+    return replace(logs, verdicts=[*logs.verdicts, replace(logs.verdicts[0], value=value)])
+
+
+def with_a_dead_letter_for_two_reasons(settings: Settings, logs: Logs) -> Logs:
+    letter = logs.dead_letters[0]
+    again = replace(letter, headers=(*letter.headers, (dead_letters.REASON, b"empty")))
+    return replace(logs, dead_letters=[again, *logs.dead_letters])
+
+
+def with_a_waiting_label_that_nobody_sent(settings: Settings, logs: Logs) -> Logs:
+    value = record_of(label("t0", conversation_id="c0", tenant=tenant(0))).value or b""
+    early = state.encode(state.Early(state.SCHEMA_VERSION, 1, 1, 1, 1, b"c0", value))
+    waits = replace(logs.changelog[0], key=state.early_key(tenant(0), "t0", "ann"), value=early)
+    return replace(logs, changelog=[*logs.changelog, waits])
+
+
+def with_a_stray_record_in_the_changelog(settings: Settings, logs: Logs) -> Logs:
+    return replace(logs, changelog=[*logs.changelog, replace(logs.changelog[0], key=b"?")])
+
+
+def with_moments_of_nobody(settings: Settings, logs: Logs) -> Logs:
+    newest = logs.moments[last(logs.moments, lambda record: record.key == projection.part_key("default/user"))]
+    return replace(logs, moments=[*logs.moments, replace(newest, key=projection.baseline_key("nobody/user"))])
+
+
+def with_weights_of_another_context(settings: Settings, logs: Logs) -> Logs:
+    return replace(logs, weights=changed(logs.weights, 0, key=b"nobody/user"))
+
+
 NOTICED: dict[Change, str] = {
+    with_a_vote_nobody_cast: "must have",
+    with_a_verdict_of_which_one_byte_is_another: "not what its decision says",
+    with_a_verdict_under_another_key: "key of another conversation",
+    with_a_verdict_of_no_turn: "was no usable turn",
+    with_a_dead_letter_for_two_reasons: "different reasons",
+    with_a_waiting_label_that_nobody_sent: "labels wait that nobody sent",
+    with_a_stray_record_in_the_changelog: "no known kind",
+    with_moments_of_nobody: "moments.v1 has a record that nobody asked for",
+    with_weights_of_another_context: "weights.v1 has a record that nobody asked for",
     without_a_verdict: "no verdict",
     with_a_verdict_that_differs: "not what its decision says",
     without_a_label: "must have",

@@ -30,6 +30,7 @@ from stream.topics import TopicNames
 from stream.verdicts import verdict
 from support.decided import ask_problems, importance, learned_in, prior_problems
 from support.logs import Logs, following_all, read_all, read_logs
+from support.strays import differing_letters, strange_records
 
 __all__ = ["Findings", "Logs", "check_invariants", "read_all", "read_logs", "until_sound"]
 
@@ -90,16 +91,19 @@ class State:
 
     pending: dict[Key, state.Pending] = field(default_factory=dict)
     moments: dict[tuple[int, str], bytes] = field(default_factory=dict)
-    early: set[bytes] = field(default_factory=set)
+    early: dict[tuple[int, bytes], bytes] = field(default_factory=dict)
+    """By partition and key, the labels that wait."""
 
 
-def check_invariants(settings: Settings, logs: Logs, expected_turn_ids: Iterable[str] = ()) -> Findings:
+def check_invariants(
+    settings: Settings, logs: Logs, expected_turn_ids: Iterable[str] = (), unread: Iterable[bytes] = ()
+) -> Findings:
     """Judge a worker that has nothing left to read: a pure function of the records.
 
     Every usable turn has a verdict, and all its verdicts are the bytes that its one decision says; every usable label
     is a vote, once; the moments are those of an offline replay, to 1e-9, apart where nobody asked for the label; every
     other message is a dead letter with its bytes; nothing else is. `expected_turn_ids`: what producers were told was
-    written.
+    written. `unread`: labels sent again in search of their turn that nobody has read yet: they wait in the topic.
     """
     found, demands = Findings(), _demands(settings, logs)
     known = {turn_id for _, _, turn_id in demands.turns}
@@ -107,9 +111,10 @@ def check_invariants(settings: Settings, logs: Logs, expected_turn_ids: Iterable
     final = _state(logs.changelog, found)
     _check_verdicts(settings, logs.verdicts, demands, final, found)
     _check_votes(demands, final, found)
-    _check_letters(settings, logs, demands, final, found)
+    _check_letters(settings, logs, demands, final, found, set(unread))
     _check_moments(logs.moments, demands, final, found)
     found.problems += prior_problems(logs.moments, final.pending.values())
+    found.problems += strange_records(logs, {tenant for _, tenant, _ in demands.turns})
     return found
 
 
@@ -196,8 +201,17 @@ def _state(changelog: Iterable[Any], found: Findings) -> State:
         elif kind == state.MOMENTS:
             final.moments[record.partition, record.key[1:].decode()] = record.value
         elif kind == state.EARLY:
-            (final.early.discard if record.value is None else final.early.add)(record.key)
+            _take_early(final, record)
+        elif kind != state.CONVERSATION and record.key != state.CLAIM:
+            found.problems.append(f"the changelog has a record of no known kind ({record.partition}, {record.offset})")
     return final
+
+
+def _take_early(final: State, record: Any) -> None:
+    if record.value is None:
+        final.early.pop((record.partition, record.key), None)
+    else:
+        final.early[record.partition, record.key] = state.decode_early(record.value).value
 
 
 def _take_pending(final: State, record: Any, found: Findings) -> None:
@@ -255,7 +269,9 @@ def _check_votes(demands: Demands, final: State, found: Findings) -> None:
             found.problems.append(f"{key} has votes {stored}, and must have {demanded}")
 
 
-def _check_letters(settings: Settings, logs: Logs, demands: Demands, final: State, found: Findings) -> None:
+def _check_letters(
+    settings: Settings, logs: Logs, demands: Demands, final: State, found: Findings, unread: set[bytes]
+) -> None:
     inputs = {_source(record): record for record in (*logs.turns, *logs.labels)}
     given_up, crowded = set[bytes](), {key for key, p in final.pending.items() if len(p.votes) >= MOST_ANNOTATORS}
     for letter in logs.dead_letters:
@@ -269,9 +285,12 @@ def _check_letters(settings: Settings, logs: Logs, demands: Demands, final: Stat
         allowed = source in demands.letters or reason == "turn_not_found" or (reason == "too_many_votes" and crowded)
         if not allowed:
             found.problems.append(f"{source} is a dead letter ({reason}) and could be used")
+    found.problems += differing_letters(logs.dead_letters)
     found.letters = len(found.reasons)
     found.problems += _missing_letters(demands, found)
-    found.problems += _lost_strays(demands, final, given_up)
+    found.problems += _lost_strays(demands, final, given_up, unread)
+    if unsent := len(set(final.early.values()) - {record.value for record in logs.labels}):
+        found.problems.append(f"{unsent} labels wait that nobody sent")
 
 
 def _is_untouched(letter: Any, source: Any) -> bool:
@@ -286,13 +305,14 @@ def _missing_letters(demands: Demands, found: Findings) -> Iterator[str]:
             yield f"{source} must be a dead letter ({reason}), found {found.reasons.get(source)}"
 
 
-def _lost_strays(demands: Demands, final: State, given_up: set[bytes]) -> Iterator[str]:
+def _lost_strays(demands: Demands, final: State, given_up: set[bytes], unread: set[bytes]) -> Iterator[str]:
     """A label without a turn waits, or is given up; one whose turn is there is never given up."""
     strays = set[bytes]().union(*demands.strays.values())
     if given_up - strays:
         yield f"{len(given_up - strays)} labels were given up though their turn is there"
+    kept = {key for _, key in final.early}
     for stray, values in demands.strays.items():
-        if state.early_key(*stray) not in final.early and not values & given_up:
+        if state.early_key(*stray) not in kept and not values & (given_up | unread):
             yield f"the label {stray} of no turn is neither kept nor given up"
 
 
@@ -323,7 +343,7 @@ def _replayed(demands: Demands, final: State) -> dict[tuple[int, str], Moments]:
     for key, p in final.pending.items():
         scores, status = np.frombuffer(p.scores, "<f4"), np.frombuffer(p.status, np.uint8)
         rows = [shadow_of(e) if code == SHADOW else e for e, code in zip(p.experts, status.tolist(), strict=True)]
-        awake = np.isin(status, [OK] if p.published is None else [OK, SHADOW])
+        awake = (status == OK) | ((status == SHADOW) & (p.published is not None))
         published = np.nan if p.published is None else p.published
         forecasts = np.frombuffer(p.forecasts, "<f8").tolist()
         replay, seconds = replays[key[0]], p.scored_at_ms / 1000
