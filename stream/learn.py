@@ -7,18 +7,18 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from ensemble.codec import encode as encode_moments
 from ensemble.policy import CLASSES
 from stream import state
-from stream.asking import class_of
 from stream.codecs import Rejected, decode_label
+from stream.counting import Countings
 from stream.dead_letters import DeadLetters
 from stream.early import pause_ms
-from stream.labels import MOST_ANNOTATORS, Change, learn, rows_of, vote
+from stream.labels import MOST_ANNOTATORS, is_crowded, vote
+from stream.lessons import Lesson
 from stream.metrics import Metrics
-from stream.partitions import Partition, now_ms
+from stream.partitions import now_ms
 from stream.pipeline import End, Slice
-from stream.producer import MAX_BATCH_BYTES, RECORD_OVERHEAD, Outgoing, Producer
+from stream.producer import Outgoing, Producer
 from stream.projection import Projection
 from stream.records import Label
 from stream.routing import Journey, candidates, next_stop
@@ -28,29 +28,6 @@ from stream.view import MergedView
 
 LABELS_TOGETHER = 500
 """Labels processed together, at most: bounds the time in which the loop does nothing else (about 10 ms)."""
-ROW_BYTES, CONTEXT_BYTES = 2_000, 3_700
-"""Of one expert's row of sums in a context, and of all that is no expert's: 4 half-lives, 3 classes, 6 statistics, 7
-products and 100 bins of float64, rounded up."""
-BYTES_TOGETHER = MAX_BATCH_BYTES * 3 // 4
-"""Of one write: sizes are added up before the moments are folded, whose records may grow by an expert's sums
-meanwhile."""
-
-
-@dataclass(slots=True)
-class Lesson:
-    """What some labels of one partition do: one write, which the broker appends whole or not at all."""
-
-    partition: Partition
-    items: dict[bytes, bytes | None] = field(default_factory=dict)
-    changes: dict[str, list[Change]] = field(default_factory=lambda: defaultdict(list))
-    size: int = 0
-
-    def get(self, key: bytes) -> bytes | None:
-        return self.items[key] if key in self.items else self.partition.get(key)
-
-    def put(self, key: bytes, value: bytes) -> None:
-        self.items[key] = value
-        self.size += len(key) + len(value) + RECORD_OVERHEAD
 
 
 @dataclass(slots=True)
@@ -75,6 +52,7 @@ class Learner:
         projection: Projection,
         letters: DeadLetters,
         metrics: Metrics,
+        countings: Countings,
         clock: Callable[[], int] = now_ms,
     ) -> None:
         self._names = TopicNames.of(settings)
@@ -84,6 +62,7 @@ class Learner:
         self._projection = projection
         self._letters = letters
         self._metrics = metrics
+        self._countings = countings
         self._clock = clock
 
     async def begin(self, slices: list[Slice]) -> End:
@@ -105,7 +84,7 @@ class Learner:
             else:
                 outcome = self._apply(lesson, effects, record, label)
             self._metrics.labels.labels(outcome).inc()
-            if lesson.size > BYTES_TOGETHER:
+            if lesson.is_full:
                 self._write(lesson, effects)
                 lesson = Lesson(part.partition)
         self._write(lesson, effects)
@@ -124,23 +103,21 @@ class Learner:
         if stored is None:
             return self._search(lesson, effects, record, label, journey._replace(timestamp_ms=stamp))
         pending = state.decode_pending(stored)
-        if label.annotator not in pending.votes and len(pending.votes) >= MOST_ANNOTATORS:
+        if is_crowded(pending, label.annotator):
             effects.letters.append(
                 (record, Rejected("too_many_votes", f"the turn has votes of {MOST_ANNOTATORS} annotators already"))
             )
             return "rejected"
-        cast = vote(pending, label.annotator, CLASSES.index(label.label), min(_milliseconds(label), stamp))
+        counting, at_ms = self._countings.of(pending.context), min(_milliseconds(label), stamp)
+        cast = vote(pending, label.annotator, CLASSES.index(label.label), at_ms, counting)
         if cast is None:
             return "repeated"
-        voted, change = cast
-        lesson.put(key, state.encode(voted))
+        counted, change = cast
+        lesson.take(key, counted, change)
+        if counting.is_revoked(label.annotator, at_ms):
+            return "revoked"
         if change is None:
-            return "confirmed"
-        learned_in = class_of(pending)
-        if learned_in not in lesson.changes:
-            known = lesson.partition.moments_of(learned_in).experts
-            lesson.size += CONTEXT_BYTES + ROW_BYTES * len({*known, *rows_of(pending)})
-        lesson.changes[learned_in].append(change)
+            return "waiting" if state.learned_of(counted) is None else "confirmed"
         return "learned" if change.before is None else "corrected"
 
     def _search(self, lesson: Lesson, effects: Effects, record: Any, label: Label, journey: Journey) -> str:
@@ -156,6 +133,9 @@ class Learner:
         if stop is not None:
             effects.forwards[stop].append(Outgoing(record.key, record.value, journey.headers(), record.timestamp))
             return "forwarded"
+        if self._countings.requests.forgets_label(label, journey.timestamp_ms):
+            effects.letters.append((record, Rejected("turn_not_found", "its turn was forgotten as an operator asked")))
+            return "rejected"
         if now - first > self._horizon_ms:
             effects.letters.append(
                 (
@@ -182,13 +162,9 @@ class Learner:
         return "early"
 
     def _write(self, lesson: Lesson, effects: Effects) -> None:
-        for context, changes in lesson.changes.items():
-            moments = learn(lesson.partition.moments_of(context), changes)
-            lesson.partition.moments[context] = moments
-            lesson.items[state.moments_key(context)] = encode_moments(moments)
-            effects.touched.add(context)
-        if lesson.items:
-            effects.writes.append(lesson.partition.write(lesson.items, atomic=True))
+        if (write := lesson.write()) is not None:
+            effects.writes.append(write)
+            effects.touched.update(lesson.contexts)
 
     async def _end(self, begun: list[tuple[Slice, Effects]]) -> None:
         await asyncio.gather(*(write for _, effects in begun for write in effects.writes))

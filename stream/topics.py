@@ -51,6 +51,7 @@ class TopicNames:
     weights: str
     moments: str
     experts: str
+    requests: str
     changelog: str
 
     @classmethod
@@ -65,6 +66,7 @@ class TopicNames:
             weights=f"{prefix}weights.v1",
             moments=f"{prefix}moments.v1",
             experts=f"{prefix}experts.v1",
+            requests=f"{prefix}requests.v1",
             changelog=f"{settings.app_id}-state-changelog",
         )
 
@@ -145,6 +147,7 @@ def contract(settings: Settings) -> tuple[TopicSpec, ...]:
         TopicSpec(names.moments, many, copies, PROJECTION),
         TopicSpec(names.weights, 1, copies, PROJECTION, Fit.AT_LEAST),
         TopicSpec(names.experts, 1, copies, PROJECTION, Fit.AT_LEAST),
+        TopicSpec(names.requests, 1, copies, PROJECTION, Fit.AT_LEAST),
         TopicSpec(names.dead_letters, many, copies, DEAD_LETTERS),
         TopicSpec(names.verdicts, many, copies, LOG),
         TopicSpec(names.labels, many, copies, LOG),
