@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from stream import state
 from stream.codecs import Rejected, decode_label
 from stream.conversations import cost
+from stream.early import all_said
 from stream.partitions import Partition
 from stream.records import Erasure
 
@@ -109,8 +110,11 @@ def _pieces(partition: Partition, wanted: _Wanted) -> Iterator[list[bytes]]:
 
 
 def _request_of(early: bytes, wanted: _Wanted) -> bytes | None:
-    label = decode_label(state.decode_early(early).value)
-    return None if isinstance(label, Rejected) else wanted.conversations.get((label.tenant, label.conversation_id))
+    for said in all_said(state.decode_early(early)):
+        label = decode_label(said.value)
+        if not isinstance(label, Rejected) and (label.tenant, label.conversation_id) in wanted.conversations:
+            return wanted.conversations[label.tenant, label.conversation_id]
+    return None
 
 
 def _cleaned(

@@ -12,7 +12,7 @@ from stream import state
 from stream.codecs import Rejected, decode_label
 from stream.counting import Countings
 from stream.dead_letters import DeadLetters
-from stream.early import pause_ms
+from stream.early import Said, kept_with
 from stream.labels import MOST_ANNOTATORS, is_crowded, vote
 from stream.lessons import Lesson
 from stream.metrics import Metrics
@@ -21,6 +21,7 @@ from stream.pipeline import End, Slice
 from stream.producer import Outgoing, Producer
 from stream.projection import Projection
 from stream.records import Label
+from stream.requests import milliseconds
 from stream.routing import Journey, candidates, next_stop
 from stream.settings import Settings
 from stream.topics import TopicNames
@@ -108,7 +109,7 @@ class Learner:
                 (record, Rejected("too_many_votes", f"the turn has votes of {MOST_ANNOTATORS} annotators already"))
             )
             return "rejected"
-        counting, at_ms = self._countings.of(pending.context), min(_milliseconds(label), stamp)
+        counting, at_ms = self._countings.of(pending.context), min(milliseconds(label.labelled_at), stamp)
         cast = vote(pending, label.annotator, CLASSES.index(label.label), at_ms, counting)
         if cast is None:
             return "repeated"
@@ -151,13 +152,11 @@ class Learner:
 
     def _keep(self, lesson: Lesson, record: Any, label: Label, journey: Journey, now: int) -> str:
         key = state.early_key(label.tenant, label.turn_id, label.annotator)
-        kept = lesson.get(key)
-        if kept is not None and _supersedes(state.decode_early(kept), label, journey.timestamp_ms):
+        stored = lesson.get(key)
+        kept = state.decode_early(stored) if stored is not None else None
+        early = kept_with(kept, Said(journey.first_ms, journey.timestamp_ms, record.key, record.value), journey, now)
+        if early is None:
             return "repeated"
-        due = now + pause_ms(journey.tries)
-        early = state.Early(
-            state.SCHEMA_VERSION, journey.first_ms, due, journey.tries, journey.timestamp_ms, record.key, record.value
-        )
         lesson.put(key, state.encode(early))
         return "early"
 
@@ -171,21 +170,3 @@ class Learner:
         for part, effects in begun:
             part.check()
             self._projection.touch(part.partition, effects.touched)
-
-
-def _milliseconds(label: Label) -> int:
-    return int(label.labelled_at.timestamp() * 1000)
-
-
-def _supersedes(kept: state.Early, label: Label, stamp_ms: int) -> bool:
-    """Does the kept label of the same annotator stand against this one? The newer does, of equals the more severe.
-
-    Times are clamped as those of votes are, to the broker's timestamp (ms since 1970).
-
-    The same label again does not: it has come home from a search, and must be kept as a new record, since the one that
-    it left here is deleted when the broker has acknowledged its departure."""
-    other = decode_label(kept.value)
-    if isinstance(other, Rejected):
-        return False
-    theirs, mine = min(_milliseconds(other), kept.timestamp_ms), min(_milliseconds(label), stamp_ms)
-    return (theirs, CLASSES.index(other.label)) > (mine, CLASSES.index(label.label))

@@ -71,7 +71,8 @@ class Pending(msgspec.Struct, array_like=True, gc=False):
 
 class Early(msgspec.Struct, array_like=True, gc=False):
     """A label whose turn is not known (yet). `first_ms`: when it was first looked for; `due_ms`: when it is looked for
-    again."""
+    again. `beside`: what the same annotator said besides, the newest first, as votes are kept: (first_ms, timestamp_ms,
+    key, value) of each."""
 
     version: int
     first_ms: int
@@ -80,6 +81,7 @@ class Early(msgspec.Struct, array_like=True, gc=False):
     timestamp_ms: int
     key: bytes | None
     value: bytes
+    beside: tuple[tuple[int, int, bytes | None, bytes], ...] = ()
 
 
 class Conversation(msgspec.Struct, frozen=True, array_like=True, gc=False):
