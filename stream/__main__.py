@@ -6,7 +6,20 @@ import click
 
 from stream.commands import CommandModules
 
-COMMANDS = ("broker", "topics", "worker", "produce", "tail", "score", "evaluate", "replay", "experts", "demo")
+COMMANDS = (
+    "broker",
+    "topics",
+    "worker",
+    "produce",
+    "tail",
+    "score",
+    "evaluate",
+    "replay",
+    "experts",
+    "labels",
+    "forget",
+    "demo",
+)
 
 
 @click.group(cls=CommandModules, modules=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})

@@ -33,6 +33,10 @@ class Counting:
         return any(since <= at_ms <= until for since, until in self.revoked.get(annotator, ()))
 
 
+EVERYONE = Counting()
+"""All annotators weigh the same, and nothing is revoked."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """A turn of which class `before` was learned, and now `after` is to be (None: nothing)."""
@@ -51,7 +55,7 @@ def is_crowded(pending: Pending, annotator: str) -> bool:
 
 
 def vote(
-    pending: Pending, annotator: str, label: int, at_ms: int, counting: Counting
+    pending: Pending, annotator: str, label: int, at_ms: int, counting: Counting = EVERYONE
 ) -> tuple[Pending, Change | None] | None:
     """The record with the vote in it, and what that changes. None when the vote changes nothing: it is stored already,
     or enough newer ones are."""

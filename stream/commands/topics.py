@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
 from typing import Any
 
 import click
 
 from stream import offsets, topics_admin
 from stream.commands import hush
+from stream.commands.times import Time
 from stream.errors import TopicsError
 from stream.settings import Settings
 
@@ -23,13 +23,7 @@ class Place(click.ParamType):
         """Fails in click's way for anything else, also for a time that every machine would read otherwise."""
         if value in ("earliest", "latest"):
             return value  # type: ignore[no-any-return]
-        try:
-            time = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r} is neither earliest nor latest nor a time such as 2026-01-31T12:00:00Z", param, ctx)
-        if time.tzinfo is None:
-            self.fail(f"{value!r} does not say which zone it means: end it with Z or +01:00", param, ctx)
-        return time
+        return Time(f"{value!r} is neither earliest nor latest nor a time").convert(value, param, ctx)
 
 
 @click.group()

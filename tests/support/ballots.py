@@ -42,7 +42,7 @@ class Ballots:
         settings = self._settings
         policy = settings.defined_policies()[settings.tenant_policies.get(tenant, settings.policy)]
         weights = dict(policy.annotators)
-        sums, voters = {}, 0
+        sums, voters = dict[int, Fraction](), 0
         for annotator, (_, label) in votes.items():
             weight = Fraction(weights.get(annotator, policy.others))
             voters += weight > 0

@@ -69,6 +69,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.chance = random.Random(self.seed)
+        self.looking: asyncio.Future[None] | None = None
         self.names = TopicNames.of(self.settings)
         self.begin_worker()
 
@@ -151,7 +152,7 @@ class World:
             self.settings, producer, ownership, countings, self.projection, stores,
             Eraser(self.scorer.deciding, self._committed),
         )  # fmt: skip
-        self.looking: asyncio.Future[None] | None = None
+        self.looking = None
         self.hear()
 
     async def _committed(self, number: int) -> int:

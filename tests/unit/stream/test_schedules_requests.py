@@ -173,5 +173,5 @@ async def test_what_is_to_be_forgotten_is_nowhere_in_the_state_in_the_end(seed: 
     assert b"canary-2-c2" not in values
     conversations = [state.decode_conversation(value) for _, value in store.scan(state.CONVERSATION)]
     assert all(len(each.offsets) == len(each.said) for each in conversations)
-    verdicts = {json.loads(record.value)["turn_id"] for record in world.logs[world.names.verdicts]}
+    verdicts = {json.loads(record.value or b"")["turn_id"] for record in world.logs[world.names.verdicts]}
     assert verdicts == {f"t{number}" for number in range(TURNS)}
