@@ -41,14 +41,6 @@ def seconds(value: object) -> object:
     return float(found[1]) * UNITS[found[2] or "s"]
 
 
-def duration(seconds: float) -> str:
-    """Seconds as a setting would say them: 7d, 36h, 90m or 10s, in the largest unit that they are a multiple of."""
-    for unit in ("d", "h", "m"):
-        if seconds and not seconds % UNITS[unit]:
-            return f"{seconds / UNITS[unit]:g}{unit}"
-    return f"{seconds:g}s"
-
-
 def _names(value: object) -> object:
     """Splits "lexical, permissive": a list of names needs no JSON."""
     return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value

@@ -15,7 +15,8 @@ from stream.commands.labels import NOBODY, Id
 from stream.commands.progress import counting
 from stream.commands.tables import print_tables
 from stream.records import Erasure
-from stream.settings import Settings, duration
+from stream.replay.wording import span
+from stream.settings import Settings
 from stream.topics import TopicNames
 from stream.traces import Trace, traces
 
@@ -71,7 +72,7 @@ async def _compaction(settings: Settings) -> str:
     changelog = TopicNames.of(settings).changelog
     lag = int(await topics_admin.config_of(settings, changelog, COMPACTION_LAG)) / 1000
     return (
-        f"the broker drops the old bytes from {changelog} within {duration(lag)} of the next record after that"
+        f"the broker drops the old bytes from {changelog} within {span(lag)} of the next record after that"
         f" ({COMPACTION_LAG}); folders of workers that are stopped now are cleaned when these start"
     )
 
