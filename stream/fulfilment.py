@@ -7,7 +7,7 @@ end: no older owner has carried out a request that it does not know."""
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -24,9 +24,9 @@ from stream.ownership import Ownership
 from stream.partitions import Partition
 from stream.producer import Outgoing, Producer
 from stream.projection import Projection
-from stream.records import Fulfilment
+from stream.records import Fulfilment, Revocation
 from stream.recount import Recount
-from stream.requests import fulfilment_key
+from stream.requests import Asked, fulfilment_key
 from stream.settings import Settings
 from stream.stores import Stores
 from stream.topics import TopicNames
@@ -55,7 +55,9 @@ class Fulfiller:
         projection: Projection,
         stores: Stores,
         eraser: Eraser,
+        recounted: Callable[[], None] = lambda: None,
     ) -> None:
+        """`recounted` is called when every partition has carried a revocation out."""
         self._settings = settings
         self._topic = TopicNames.of(settings).requests
         self._producer = producer
@@ -65,6 +67,8 @@ class Fulfiller:
         self._projection = projection
         self._stores = stores
         self._eraser = eraser
+        self._recounted = recounted
+        self._settled: dict[bytes, Asked[Revocation]] = {}
         self._limits = countings.limits_digest()
         self._aligned: dict[int, tuple[Partition, int]] = {}
         self._dropped = b""
@@ -100,6 +104,17 @@ class Fulfiller:
             self._requests.unreadable = 0
         if self._requests.version != before:
             self._news.set()
+        settled = self._requests.recounted_in(self._settings.partitions)
+        if settled != self._settled:
+            self._settled = settled
+            self._recounted()
+
+    def epoch(self, context: str) -> str:
+        """Changes when votes of the context's tenant were counted anew in all partitions: regret to what was forecast
+        from revoked rounds has no bound, so it is counted from there. Empty before the first time."""
+        tenant = state.tenant_of(context)
+        mine = [asked.place for asked in self._settled.values() if asked.request.tenant in (None, tenant)]
+        return "".join(f"+{partition}.{offset}" for partition, offset in [max(mine)]) if mine else ""
 
     async def run(self) -> None:
         """For ever: bring the partitions that are owned in line with what was asked."""
@@ -167,6 +182,7 @@ class Fulfiller:
             return False
         if after != before:
             await partition.write({state.RECKONING: state.encode(after)})
+        await self._projection.flush()  # who reads the answer may read the moments
         await self._answer(partition, through, counts)
         if after != before:
             seconds = round(time.monotonic() - started, 3)

@@ -111,6 +111,13 @@ class Requests:
         """Whether votes count otherwise than where all up to `through` is carried out."""
         return any(not asked.is_within(through) for asked in self.revocations.values())
 
+    def recounted_in(self, partitions: int) -> dict[bytes, Asked[Revocation]]:
+        """Revocations, or undone ones, that every partition has carried out."""
+        if len(self.fulfilled) < partitions:
+            return {}
+        said = [one.through for number, one in self.fulfilled.items() if number < partitions]
+        return {key: asked for key, asked in self.revocations.items() if all(map(asked.is_within, said))}
+
     def erasures_after(self, through: Mapping[int, int]) -> dict[bytes, Erasure]:
         """Those that are not carried out where all up to `through` is."""
         return {key: asked.request for key, asked in self.erasures.items() if not asked.is_within(through)}

@@ -97,8 +97,16 @@ class Worker:
         learner = Learner(settings, self.producer, self.view, self.projection, letters, self.metrics, self.countings)
         eraser = Eraser(self.scorer.deciding, self._committed)
         self.fulfiller = Fulfiller(
-            settings, self.producer, self.ownership, self.countings, self.projection, stores, eraser
+            settings,
+            self.producer,
+            self.ownership,
+            self.countings,
+            self.projection,
+            stores,
+            eraser,
+            self.view.touch_all,
         )
+        self.weights.epoch = self.fulfiller.epoch
         self.scoring = Pipeline("score", self.ownership, self.scorer.begin, self.scorer.size, fatal)
         self.learning = Pipeline("learn", self.ownership, learner.begin, lambda: LABELS_TOGETHER, fatal)
         self.app = self._create_app()

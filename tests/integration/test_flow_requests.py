@@ -105,6 +105,8 @@ def test_revoked_labels_are_taken_back_whatever_crashes_and_come_back_when_that_
         assert state.learned_of(alone) is None
         asyncio.run(flow.pending("late", lambda pending: "mallory" in pending.beside and not pending.votes))
         assert "2 of 2" in said(aegis(settings, "labels", "revocations"))
+        told = asyncio.run(flow.weights("default/user", lambda told: told.rounds == told.since_rounds == 8))
+        assert not told.alarm
 
         undone = said(aegis(settings, "labels", "revoke", "--annotator", "mallory", "--undo"))
         assert undone.startswith("its votes count again, in 2 of 2 partitions")

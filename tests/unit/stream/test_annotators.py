@@ -34,9 +34,7 @@ def test_agreement_is_with_the_majority_of_the_others_on_turns_that_have_some() 
     ("hits", "trials", "low", "high"), [(10, 10, 0.722, 1.0), (0, 10, 0.0, 0.278), (50, 100, 0.404, 0.596)]
 )
 def test_the_interval_is_wilsons(hits: int, trials: int, low: float, high: float) -> None:
-    share, lower, upper = wilson(hits, trials)
-    assert share == hits / trials
-    assert (lower, upper) == (pytest.approx(low, abs=1e-3), pytest.approx(high, abs=1e-3))
+    assert wilson(hits, trials) == pytest.approx((hits / trials, low, high), abs=1e-3)
 
 
 def test_a_hundred_thousand_annotators_are_counted() -> None:
