@@ -58,22 +58,25 @@ def vote(
     pending: Pending, annotator: str, label: int, at_ms: int, counting: Counting = EVERYONE
 ) -> tuple[Pending, Change | None] | None:
     """The record with the vote in it, and what that changes. None when the vote changes nothing: it is stored already,
-    or enough newer ones are."""
+    or enough newer ones are. The votes of others stand as they do: `recount` counts them anew when the rules change."""
     given, said = Vote(label, at_ms), said_by(pending, annotator)
-    if given in said or given not in (kept := newest((*said, given))):
+    kept = newest((*said, given)) if said else (given,)
+    if given in said or given not in kept:
         return None
-    every = {name: said_by(pending, name) for name in annotators_of(pending)}
-    counted = _counted(pending, {**every, annotator: kept}, counting)
-    return counted, _change(counted, pending)
+    votes, beside = pending.votes.copy(), pending.beside.copy()
+    votes.pop(annotator, None)
+    beside.pop(annotator, None)
+    _divide(annotator, kept, counting, votes, beside)
+    return _with(pending, votes, beside, counting)
 
 
 def recount(pending: Pending, counting: Counting) -> tuple[Pending, Change | None] | None:
     """The record with its votes counted anew, and what that changes; None when all is as it was."""
-    every = {name: said_by(pending, name) for name in annotators_of(pending)}
-    counted = _counted(pending, every, counting)
-    change = _change(counted, pending)
-    same = change is None and counted.votes == pending.votes and counted.beside == pending.beside
-    return None if same else (counted, change)
+    votes, beside = dict[str, Vote](), dict[str, tuple[Vote, ...]]()
+    for annotator in annotators_of(pending):
+        _divide(annotator, newest(said_by(pending, annotator)), counting, votes, beside)
+    counted, change = _with(pending, votes, beside, counting)
+    return None if change is None and (votes, beside) == (pending.votes, pending.beside) else (counted, change)
 
 
 def annotators_of(pending: Pending) -> Iterable[str]:
@@ -87,25 +90,30 @@ def said_by(pending: Pending, annotator: str) -> tuple[Vote, ...]:
     return beside if standing is None else (standing, *beside)
 
 
-def _counted(pending: Pending, every: Mapping[str, Sequence[Vote]], counting: Counting) -> Pending:
-    """Of each annotator the newest vote that is not revoked counts; the rest is kept beside."""
-    votes, beside = dict[str, Vote](), dict[str, tuple[Vote, ...]]()
-    for annotator, said in every.items():
-        valid = [vote for vote in said if not counting.is_revoked(annotator, vote.at_ms)]
-        standing = max(valid, key=lambda vote: (vote.at_ms, vote.label), default=None)
-        if standing is not None:
-            votes[annotator] = standing
-        if rest := newest(vote for vote in said if vote != standing):
-            beside[annotator] = rest
-    learned = counting.limits.decide(votes)
-    return msgspec.structs.replace(
-        pending, votes=votes, beside=beside, learned=NOTHING_LEARNED if learned is None else learned
-    )
+def _divide(
+    annotator: str,
+    kept: tuple[Vote, ...],
+    counting: Counting,
+    votes: dict[str, Vote],
+    beside: dict[str, tuple[Vote, ...]],
+) -> None:
+    """Of the votes of one annotator, the newest first, the first that is not revoked counts; the rest goes beside."""
+    for place, vote in enumerate(kept):
+        if not counting.revoked or not counting.is_revoked(annotator, vote.at_ms):
+            votes[annotator] = vote
+            kept = kept[:place] + kept[place + 1 :]
+            break
+    if kept:
+        beside[annotator] = kept
 
 
-def _change(counted: Pending, pending: Pending) -> Change | None:
-    before, after = learned_of(pending), learned_of(counted)
-    return Change(counted, before, after) if before != after else None
+def _with(
+    pending: Pending, votes: dict[str, Vote], beside: dict[str, tuple[Vote, ...]], counting: Counting
+) -> tuple[Pending, Change | None]:
+    before, after = learned_of(pending), counting.limits.decide(votes)
+    learned = NOTHING_LEARNED if after is None else after
+    counted = msgspec.structs.replace(pending, votes=votes, beside=beside, learned=learned)
+    return counted, Change(counted, before, after) if before != after else None
 
 
 def learn(moments: Moments, changes: Sequence[Change]) -> Moments:
