@@ -23,7 +23,7 @@ from stream.traces import Trace, traces
 COMPACTION_LAG = "max.compaction.lag.ms"
 
 
-@click.command(short_help="Delete the text of a conversation or of a turn from all that the workers keep.")
+@click.command(short_help="Delete the text of a conversation or turn.")
 @click.option("--conversation", "conversation_id", type=Id(), help="All that was said in it until now.")
 @click.option("--turn", "turn_id", type=Id(), help="This turn, also where it stands in its conversation.")
 @click.option("--tenant", type=Id(), default="default", show_default=True, help="Whose it is.")
