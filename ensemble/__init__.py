@@ -4,7 +4,7 @@ logging.
     advice [N, K] ──▶ Forecaster.forecast ──▶ Forecast: a score for each turn, decided by Policy.decide
                           ▲                        │ stored with the turn: advice, forecasts, score, `used`
                           │ Forecaster.of          ▼
-    Moments ◀── fold ── Rounds ◀── the stored turns whose label came ◀── votes.cast, votes.majority
+    Moments ◀── fold ── Rounds ◀── the stored turns whose label came ◀── votes.newest, Limits.decide
        │ │                 of those that were asked for: ask_probabilities; `scaled` weighs the others
        │ └──▶ merge, total: the sum over partitions; encode, decode: bytes in a changelog
        ├────▶ report: regret and its bound;   Replay: what all this must come to
@@ -65,7 +65,7 @@ from ensemble.rounds import STATISTICS, Rounds
 from ensemble.sampling import ask_probabilities, scaled, with_unasked
 from ensemble.shadows import shadow_of
 from ensemble.thresholds import DecisionThresholds, Threshold, calibrate
-from ensemble.votes import Vote, cast, majority
+from ensemble.votes import Limits, Vote, cast, majority
 
 __all__ = [
     "CLASSES",
@@ -81,6 +81,7 @@ __all__ = [
     "EnsembleError",
     "Forecast",
     "Forecaster",
+    "Limits",
     "Moments",
     "MomentsCorruptError",
     "MomentsError",

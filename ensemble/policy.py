@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.errors import PolicyError
+from ensemble.votes import Limits
 
 CLASSES: Final = ("safe", "needs_caution", "unsafe")
 """The label classes; a class index is also its severity."""
@@ -25,6 +26,11 @@ Thresholds = Literal["fixed", "rate", "cost"]
 
 LEAST_ASKED: Final = 0.01
 """A turn asked for with probability q counts 1 / q: below this floor single labels would move everything."""
+
+MOST_ASKED_FOR: Final = 16
+"""Of a quorum: a turn keeps the votes of 64 annotators, and nobody asks a fourth of them."""
+MOST_WEIGHT: Final = 1000.0
+"""Of an annotator: far above what trust differs by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,9 @@ class Policy:
     labels have come: "fixed", as given; "rate", at the false-positive rates `false_alarms` (needs_caution or worse
     among safe turns; unsafe among those whose target is below 1/2); "cost", where mistakes cost least.
 
+    `quorum`, `annotators` (name to weight) and `others` (of annotators not named) say whose labels are learned, as
+    `votes.Limits` does: with a quorum of 2 nobody teaches anything alone, with `others` at 0 only those named do.
+
     Raises PolicyError when a value is out of range or two of them contradict each other.
     """
 
@@ -60,11 +69,17 @@ class Policy:
     unasked_reported: float = 1.0
     thresholds: Thresholds = "fixed"
     false_alarms: tuple[float, float] = (0.15, 0.05)
+    quorum: int = 1
+    annotators: tuple[tuple[str, float], ...] = ()
+    """Given as a mapping, kept as sorted pairs."""
+    others: float = 1.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "targets", tuple(float(target) for target in self.targets))
         object.__setattr__(self, "costs", tuple(float(cost) for cost in self.costs))
         object.__setattr__(self, "false_alarms", tuple(float(rate) for rate in self.false_alarms))
+        weights = {str(name): float(weight) for name, weight in dict(self.annotators).items()}
+        object.__setattr__(self, "annotators", tuple(sorted(weights.items())))
         problem = self._problem()
         if problem:
             raise PolicyError(f"policy {self.name!r}: {problem}")
@@ -95,12 +110,28 @@ class Policy:
                 return f"{field} ({getattr(self, field)}) must lie in [0, 1]"
         if len(self.false_alarms) != 2 or not all(0.0 < rate < 1.0 for rate in self.false_alarms):
             return f"false_alarms {self.false_alarms} must be two rates between 0 and 1, for needs_caution and unsafe"
+        return self._limits_problem()
+
+    def _limits_problem(self) -> str | None:
+        if not isinstance(self.quorum, int) or not 1 <= self.quorum <= MOST_ASKED_FOR:
+            return f"quorum {self.quorum!r} must be a whole number from 1 to {MOST_ASKED_FOR}"
+        if not 0.0 <= self.others <= MOST_WEIGHT:
+            return f"others ({self.others}) must lie in [0, {MOST_WEIGHT:g}]"
+        if not all(0.0 <= weight <= MOST_WEIGHT for _, weight in self.annotators):
+            return f"weights of annotators must lie in [0, {MOST_WEIGHT:g}]"
+        if self.others == 0.0 and sum(weight > 0.0 for _, weight in self.annotators) < self.quorum:
+            return f"others is 0 and fewer annotators are named with a weight than the quorum of {self.quorum}"
         return None
 
     @property
     def samples(self) -> bool:
         """Whether some turns are not asked for."""
         return self.ask < 1.0
+
+    @property
+    def limits(self) -> Limits:
+        """How far annotators are trusted."""
+        return Limits(self.quorum, dict(self.annotators), self.others)
 
     @property
     def w_max(self) -> float:

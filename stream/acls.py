@@ -9,13 +9,14 @@ from typing import Final, Literal, NamedTuple
 from stream.settings import Settings
 from stream.topics import TopicNames, contract
 
-Role = Literal["worker", "producer", "labeller", "reader", "operator"]
+Role = Literal["worker", "producer", "labeller", "reader", "mender", "operator"]
 ROLES: Final[dict[Role, str]] = {
     "worker": "aegis worker",
     "producer": "aegis produce; whoever publishes turns",
     "labeller": "aegis produce --topic labels; whoever publishes labels",
     "reader": "aegis tail; whoever reads verdicts, weights and dead letters",
-    "operator": "aegis topics, aegis experts enable|shadow|disable; no worker may run as one",
+    "mender": "aegis dead-letters list|show|replay",
+    "operator": "aegis topics, experts enable|shadow|disable, labels, forget; no worker may run as one",
 }
 
 
@@ -33,9 +34,10 @@ def grants(settings: Settings, role: Role) -> Sequence[Grant]:
     """What a client of this kind needs, no more."""
     names, every = TopicNames.of(settings), tuple(spec.name for spec in contract(settings))
     if role == "worker":
-        read = (names.turns, names.labels, names.changelog, names.moments, names.experts)
+        read = (names.turns, names.labels, names.changelog, names.moments, names.experts, names.requests)
         # Labels are forwarded, and sent again when their turn comes.
-        written = (names.labels, names.verdicts, names.dead_letters, names.weights, names.moments, names.changelog)
+        outputs = (names.verdicts, names.dead_letters, names.weights, names.moments, names.changelog)
+        written = (names.labels, names.requests, *outputs)
         return (
             Grant(("Read",), read, group=settings.app_id),
             Grant(("Write",), written),
@@ -44,11 +46,15 @@ def grants(settings: Settings, role: Role) -> Sequence[Grant]:
         )
     if role == "operator":
         operations = ("Create", "Alter", "AlterConfigs", "DescribeConfigs", "Delete")
+        # Offsets, modes, what a request came to, and what topics still hold of what was forgotten.
+        looks = (names.turns, names.labels, names.verdicts, names.dead_letters, names.changelog)
         return (
             Grant(operations, every),
-            Grant(("Read",), (names.turns, names.labels, names.experts), group=settings.app_id),  # offsets, modes
-            Grant(("Write",), (names.experts,)),
+            Grant(("Read",), (*looks, names.experts, names.requests), group=settings.app_id),
+            Grant(("Write",), (names.experts, names.requests, names.moments)),  # moments.v1: where turns can be
         )
+    if role == "mender":
+        return (Grant(("Read",), (names.dead_letters,)), Grant(("Write",), (names.turns, names.labels)))
     if role == "reader":
         return (Grant(("Read",), (names.verdicts, names.weights, names.dead_letters)),)
     return (Grant(("Write",), (names.turns if role == "producer" else names.labels,)),)

@@ -15,12 +15,17 @@ FOLDER = Path(__file__).parent / "contracts"
 VERSION = "1.3.0"
 """Of the contract: the first number is the `.v1` of the topics, the second rises with each field that is added."""
 
-CHANNELS: dict[str, tuple[type[msgspec.Struct], str, str]] = {
-    "turns.v1": (records.Turn, "receive", "producers publish a turn; key: conversation_id"),
-    "labels.v1": (records.Label, "receive", "people's labels, hours later; key: conversation_id"),
-    "verdicts.v1": (records.Verdict, "send", "one decision a turn; key: conversation_id"),
-    "weights.v1": (records.Weights, "send", "what the ensemble believes of a context; key: context; compacted"),
-    "experts.v1": (records.ExpertMode, "receive", "which experts vote; key: the expert's name; compacted"),
+CHANNELS: dict[str, tuple[tuple[type[msgspec.Struct], ...], str, str]] = {
+    "turns.v1": ((records.Turn,), "receive", "producers publish a turn; key: conversation_id"),
+    "labels.v1": ((records.Label,), "receive", "people's labels, hours later; key: conversation_id"),
+    "verdicts.v1": ((records.Verdict,), "send", "one decision a turn; key: conversation_id"),
+    "weights.v1": ((records.Weights,), "send", "what the ensemble believes of a context; key: context; compacted"),
+    "experts.v1": ((records.ExpertMode,), "receive", "which experts vote; key: the expert's name; compacted"),
+    "requests.v1": (
+        (records.Revocation, records.Erasure, records.Fulfilment),
+        "receive",
+        "what operators ask of all workers, and how far each partition has carried it out; compacted",
+    ),
 }
 DEAD_LETTERS = {
     "aegis-reason": "why it cannot be used, of a closed set",
@@ -41,7 +46,8 @@ def schemas() -> dict[str, dict[str, Any]]:
     """A self-contained JSON Schema (2020-12) of each record, by its name."""
     return {
         struct.__name__: {"$schema": "https://json-schema.org/draft/2020-12/schema", **_schema(struct)}
-        for struct, _, _ in CHANNELS.values()
+        for structs, _, _ in CHANNELS.values()
+        for struct in structs
     }
 
 
@@ -51,7 +57,7 @@ def _schema(struct: type[msgspec.Struct]) -> dict[str, Any]:
 
 def document() -> dict[str, Any]:
     """The AsyncAPI 3.0 document. Channel addresses stand under the default topic prefix."""
-    structs = [struct for struct, _, _ in CHANNELS.values()]
+    structs = [struct for several, _, _ in CHANNELS.values() for struct in several]
     _, components = msgspec.json.schema_components(structs, ref_template="#/components/schemas/{name}")
     return {
         "asyncapi": "3.0.0",
@@ -72,9 +78,10 @@ def document() -> dict[str, Any]:
 
 
 def _channel(name: str) -> dict[str, Any]:
-    struct, _, summary = CHANNELS[name]
-    message = {"name": struct.__name__, "payload": {"$ref": f"#/components/schemas/{struct.__name__}"}}
-    return {"address": f"aegis.{name}", "description": summary, "messages": {struct.__name__: message}}
+    structs, _, summary = CHANNELS[name]
+    names = [struct.__name__ for struct in structs]
+    messages = {each: {"name": each, "payload": {"$ref": f"#/components/schemas/{each}"}} for each in names}
+    return {"address": f"aegis.{name}", "description": summary, "messages": messages}
 
 
 def _dead_letters() -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
-from stream.records import ExpertMode, Label, Turn, Verdict, Weights
+from stream.records import ExpertMode, Label, Request, Turn, Verdict, Weights
 
 _turns = msgspec.json.Decoder(Turn)
 _labels = msgspec.json.Decoder(Label)
@@ -60,7 +60,7 @@ def decode_label(value: bytes | None, key: bytes | None = None) -> Label | Rejec
     return decoded(_labels, value)
 
 
-def encode(record: Turn | Label | Verdict | Weights | ExpertMode) -> bytes:
+def encode(record: Turn | Label | Verdict | Weights | ExpertMode | Request) -> bytes:
     """Encode a wire record as JSON; equal records give equal bytes."""
     return _encoder.encode(record)
 

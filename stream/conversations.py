@@ -19,6 +19,7 @@ from stream import state
 from stream.partitions import Partition
 from stream.producer import MAX_BATCH_BYTES, RECORD_OVERHEAD
 from stream.records import Turn
+from stream.requests import Requests
 from stream.settings import Settings
 
 History = tuple[tuple[str, str], ...]
@@ -42,20 +43,22 @@ class Noted(Struct, frozen=True, gc=False):
 
 class Memory:
     """The conversations of one batch of turns, as they stand after the turns looked at so far; the state is read once
-    for each. `now_ms`: our clock."""
+    for each. `now_ms`: our clock; `requests`: whose text must not be kept."""
 
-    def __init__(self, settings: Settings, now_ms: int) -> None:
+    def __init__(self, settings: Settings, now_ms: int, requests: Requests) -> None:
         self._on = settings.conversations == "on"
         self._budget = settings.conversation_tokens * TOKEN_BYTES
         self._idle_ms = int(settings.conversation_idle * 1000)
         self._now_ms = now_ms
+        self._requests = requests
         self._known: dict[tuple[int, str, str], Noted] = {}
 
     def recall(self, partition: Partition, turn: Turn, offset: int, timestamp_ms: int) -> tuple[History, Noted | None]:
         """The turns before one that is not decided yet, and the conversation to be written with its decision.
 
         None is to be written of a turn that a conversation has counted before: its decision was forgotten since (past
-        the label horizon), or the topic was made anew, whose turns count again once the old ones are idle."""
+        the label horizon), or the topic was made anew, whose turns count again once the old ones are idle; nor of one
+        whose text an operator wants forgotten."""
         sent = given(turn) if turn.history else ()
         if not self._on:
             return sent, None
@@ -64,6 +67,8 @@ class Memory:
         before = noted.conversation
         if before.offsets and before.offsets[-1] >= offset:
             return sent or before.said[: bisect_left(before.offsets, offset)], None
+        if self._requests.forgets_turn(turn, timestamp_ms):
+            return sent or before.said, None
         if timestamp_ms - before.at_ms > self._idle_ms:
             before = NOTHING
         after = self._known[place] = Noted(noted.key, self._with(before, turn, offset, timestamp_ms))
@@ -76,12 +81,12 @@ class Memory:
 
     def _with(self, before: state.Conversation, turn: Turn, offset: int, timestamp_ms: int) -> state.Conversation:
         """No turn takes more than half of the budget, so that a long one leaves room for the one before it."""
-        text, cost = _beginning(turn.text, self._budget // 2 - TURN_BYTES)
-        offsets, said, size = before.offsets, before.said, before.size + cost
+        text, taken = _beginning(turn.text, self._budget // 2 - TURN_BYTES)
+        offsets, said, size = before.offsets, before.said, before.size + taken
         if size > self._budget:
             gone = 0
             while size > self._budget:
-                size -= _cost(said[gone][1])
+                size -= cost(said[gone][1])
                 gone += 1
             offsets, said = offsets[gone:], said[gone:]
         at_ms = max(before.at_ms, timestamp_ms)
@@ -118,7 +123,7 @@ def _size(decided: Sequence[tuple[bytes, bytes, Noted | None]], noted: dict[byte
     return pending + said + RECORD_OVERHEAD * len(decided) + (RECORD_OVERHEAD + HEAD_BYTES) * len(noted)
 
 
-def _cost(text: str) -> int:
+def cost(text: str) -> int:
     """Bytes that a turn counts against the budget; in the record it takes no more."""
     return TURN_BYTES + (len(text) if text.isascii() else len(text.encode()))
 
@@ -130,4 +135,4 @@ def _beginning(text: str, most: int) -> tuple[str, int]:
         text = text[:most]
     elif len(text) * 4 > most:
         text = text.encode()[:most].decode(errors="ignore")
-    return text, _cost(text)
+    return text, cost(text)

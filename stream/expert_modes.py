@@ -13,6 +13,7 @@ import msgspec
 from experts.manifest import PLAIN_NAME
 from stream.codecs import UNREADABLE
 from stream.records import ExpertMode, ModeName
+from stream.unread import Unread
 
 ENABLED: Final = "enabled"
 DISABLED: Final = "disabled"
@@ -53,13 +54,12 @@ class Wishes:
     wishes: dict[str, Wish] = field(default_factory=dict)
     unreadable: int = 0
     """Records whose key is no expert's name or whose value is no mode."""
-    _read: dict[int, int] = field(default_factory=dict)
+    _unread: Unread = field(default_factory=Unread)
 
     def learn(self, records: Iterable[Any]) -> bool:
         """Take aiokafka's records in, in offset order within a partition; whether any was new."""
-        fresh = [record for record in records if record.offset > self._read.get(record.partition, -1)]
+        fresh = self._unread.of(records)
         for record in fresh:
-            self._read[record.partition] = record.offset
             self._take(record)
         return bool(fresh)
 

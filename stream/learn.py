@@ -7,20 +7,21 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from ensemble.codec import encode as encode_moments
 from ensemble.policy import CLASSES
 from stream import state
-from stream.asking import class_of
 from stream.codecs import Rejected, decode_label
+from stream.counting import Countings
 from stream.dead_letters import DeadLetters, is_replayed
-from stream.early import pause_ms
-from stream.labels import MOST_ANNOTATORS, Change, learn, rows_of, vote
+from stream.early import Said, kept_with
+from stream.labels import MOST_ANNOTATORS, is_crowded, vote
+from stream.lessons import Lesson
 from stream.metrics import Metrics
-from stream.partitions import Partition, now_ms
+from stream.partitions import now_ms
 from stream.pipeline import End, Slice
-from stream.producer import MAX_BATCH_BYTES, RECORD_OVERHEAD, Outgoing, Producer
+from stream.producer import Outgoing, Producer
 from stream.projection import Projection
 from stream.records import Label
+from stream.requests import milliseconds
 from stream.routing import Journey, candidates, next_stop
 from stream.settings import Settings
 from stream.topics import TopicNames
@@ -28,31 +29,6 @@ from stream.view import MergedView
 
 LABELS_TOGETHER = 500
 """Labels processed together, at most: bounds the time in which the loop does nothing else (about 10 ms)."""
-CONTEXTS_TOGETHER = 16
-"""Contexts of one write, at most, for the same reason: each takes about 0.4 ms, a label more of it 0.02 ms."""
-ROW_BYTES, CONTEXT_BYTES = 2_000, 3_700
-"""Of one expert's row of sums in a context, and of all that is no expert's: 4 half-lives, 3 classes, 6 statistics, 7
-products and 100 bins of float64, rounded up."""
-BYTES_TOGETHER = MAX_BATCH_BYTES * 3 // 4
-"""Of one write: sizes are added up before the moments are folded, whose records may grow by an expert's sums
-meanwhile."""
-
-
-@dataclass(slots=True)
-class Lesson:
-    """What some labels of one partition do: one write, which the broker appends whole or not at all."""
-
-    partition: Partition
-    items: dict[bytes, bytes | None] = field(default_factory=dict)
-    changes: dict[str, list[Change]] = field(default_factory=lambda: defaultdict(list))
-    size: int = 0
-
-    def get(self, key: bytes) -> bytes | None:
-        return self.items[key] if key in self.items else self.partition.get(key)
-
-    def put(self, key: bytes, value: bytes) -> None:
-        self.items[key] = value
-        self.size += len(key) + len(value) + RECORD_OVERHEAD
 
 
 @dataclass(slots=True)
@@ -77,6 +53,7 @@ class Learner:
         projection: Projection,
         letters: DeadLetters,
         metrics: Metrics,
+        countings: Countings,
         clock: Callable[[], int] = now_ms,
     ) -> None:
         self._names = TopicNames.of(settings)
@@ -86,6 +63,7 @@ class Learner:
         self._projection = projection
         self._letters = letters
         self._metrics = metrics
+        self._countings = countings
         self._clock = clock
 
     async def begin(self, slices: list[Slice]) -> End:
@@ -109,7 +87,7 @@ class Learner:
             outcomes[outcome] += 1
             if record.headers and is_replayed(record.headers):
                 self._metrics.replayed.labels("labels", outcome).inc()
-            if lesson.size > BYTES_TOGETHER or len(lesson.changes) >= CONTEXTS_TOGETHER:
+            if lesson.is_full:
                 self._write(lesson, effects)
                 lesson = Lesson(part.partition)
                 await asyncio.sleep(0)  # many contexts take long, and turns wait
@@ -132,23 +110,21 @@ class Learner:
         if stored is None:
             return self._search(lesson, effects, record, label, journey._replace(timestamp_ms=stamp))
         pending = state.decode_pending(stored)
-        if label.annotator not in pending.votes and len(pending.votes) >= MOST_ANNOTATORS:
+        if is_crowded(pending, label.annotator):
             effects.letters.append(
                 (record, Rejected("too_many_votes", f"the turn has votes of {MOST_ANNOTATORS} annotators already"))
             )
             return "rejected"
-        cast = vote(pending, label.annotator, CLASSES.index(label.label), min(_milliseconds(label), stamp))
+        counting, at_ms = self._countings.of(pending.context), min(milliseconds(label.labelled_at), stamp)
+        cast = vote(pending, label.annotator, CLASSES.index(label.label), at_ms, counting)
         if cast is None:
             return "repeated"
-        voted, change = cast
-        lesson.put(key, state.encode(voted))
+        counted, change = cast
+        lesson.take(key, counted, change)
+        if counting.is_revoked(label.annotator, at_ms):
+            return "revoked"
         if change is None:
-            return "confirmed"
-        learned_in = class_of(pending)
-        if learned_in not in lesson.changes:
-            known = lesson.partition.moments_of(learned_in).experts
-            lesson.size += CONTEXT_BYTES + ROW_BYTES * len({*known, *rows_of(pending)})
-        lesson.changes[learned_in].append(change)
+            return "waiting" if state.learned_of(counted) is None else "confirmed"
         return "learned" if change.before is None else "corrected"
 
     def _search(self, lesson: Lesson, effects: Effects, record: Any, label: Label, journey: Journey) -> str:
@@ -164,6 +140,9 @@ class Learner:
         if stop is not None:
             effects.forwards[stop].append(Outgoing(record.key, record.value, journey.headers(), record.timestamp))
             return "forwarded"
+        if self._countings.requests.forgets_label(label, journey.timestamp_ms):
+            effects.letters.append((record, Rejected("turn_not_found", "its turn was forgotten as an operator asked")))
+            return "rejected"
         if now - first > self._horizon_ms:
             effects.letters.append(
                 (
@@ -179,46 +158,21 @@ class Learner:
 
     def _keep(self, lesson: Lesson, record: Any, label: Label, journey: Journey, now: int) -> str:
         key = state.early_key(label.tenant, label.turn_id, label.annotator)
-        kept = lesson.get(key)
-        if kept is not None and _supersedes(state.decode_early(kept), label, journey.timestamp_ms):
+        stored = lesson.get(key)
+        kept = state.decode_early(stored) if stored is not None else None
+        early = kept_with(kept, Said(journey.first_ms, journey.timestamp_ms, record.key, record.value), journey, now)
+        if early is None:
             return "repeated"
-        due = now + pause_ms(journey.tries)
-        early = state.Early(
-            state.SCHEMA_VERSION, journey.first_ms, due, journey.tries, journey.timestamp_ms, record.key, record.value,
-            journey.replays, journey.replayed,
-        )  # fmt: skip
         lesson.put(key, state.encode(early))
         return "early"
 
     def _write(self, lesson: Lesson, effects: Effects) -> None:
-        for context, changes in lesson.changes.items():
-            moments = learn(lesson.partition.moments_of(context), changes)
-            lesson.partition.moments[context] = moments
-            lesson.items[state.moments_key(context)] = encode_moments(moments)
-            effects.touched.add(context)
-        if lesson.items:
-            effects.writes.append(lesson.partition.write(lesson.items, atomic=True))
+        if (write := lesson.write()) is not None:
+            effects.writes.append(write)
+            effects.touched.update(lesson.contexts)
 
     async def _end(self, begun: list[tuple[Slice, Effects]]) -> None:
         await asyncio.gather(*(write for _, effects in begun for write in effects.writes))
         for part, effects in begun:
             part.check()
             self._projection.touch(part.partition, effects.touched)
-
-
-def _milliseconds(label: Label) -> int:
-    return int(label.labelled_at.timestamp() * 1000)
-
-
-def _supersedes(kept: state.Early, label: Label, stamp_ms: int) -> bool:
-    """Does the kept label of the same annotator stand against this one? The newer does, of equals the more severe.
-
-    Times are clamped as those of votes are, to the broker's timestamp (ms since 1970).
-
-    The same label again does not: it has come home from a search, and must be kept as a new record, since the one that
-    it left here is deleted when the broker has acknowledged its departure."""
-    other = decode_label(kept.value)
-    if isinstance(other, Rejected):
-        return False
-    theirs, mine = min(_milliseconds(other), kept.timestamp_ms), min(_milliseconds(label), stamp_ms)
-    return (theirs, CLASSES.index(other.label)) > (mine, CLASSES.index(label.label))

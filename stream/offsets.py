@@ -61,15 +61,22 @@ async def _await_coordinator(admin: AIOKafkaAdminClient, group: str) -> None:
 
 async def _refuse_members(admin: AIOKafkaAdminClient, settings: Settings) -> None:
     group, timeout = settings.app_id, f"{settings.session_timeout:g} s"
+    members, state = await workers(admin, group)
+    if members:
+        raise TopicsError(
+            f"group {group} has {members} members ({state}): stop its workers, then seek again"
+            f" (one that ended by itself counts for {timeout} more)"
+        )
+
+
+async def workers(admin: AIOKafkaAdminClient, group: str) -> tuple[int, str]:
+    """How many workers the group has, and its state as Kafka calls it; one that ended by itself counts until its
+    session has timed out."""
     (response,) = await admin.describe_consumer_groups([group])
     code, _, state, _, _, members = response.groups[0][:6]
     if code:
         raise for_code(code)(group)
-    if members:
-        raise TopicsError(
-            f"group {group} has {len(members)} members ({state}): stop its workers, then seek again"
-            f" (one that ended by itself counts for {timeout} more)"
-        )
+    return len(members), str(state)
 
 
 async def _inputs(admin: AIOKafkaAdminClient, settings: Settings) -> list[TopicPartition]:

@@ -91,7 +91,7 @@ class Ownership:
         try:
             for number in whole - set(self.partitions):
                 store = self._open_store(number)
-                sums = self._settings.cache_bytes // 4 // self._settings.partitions
+                sums = self._settings.cache_bytes // 4 // max(1, self._producer.partitions(self._names.changelog))
                 self.partitions[number] = Partition(
                     number, self._names.changelog, store, self._producer, self._fatal, sums
                 )

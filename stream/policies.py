@@ -1,6 +1,7 @@
 """Which policy reads a tenant's labels."""
 
 from ensemble.policy import Policy
+from ensemble.votes import Limits
 from stream.settings import Settings
 from stream.state import tenant_of
 
@@ -17,3 +18,7 @@ class Policies:
     def of(self, context: str) -> Policy:
         """The policy of the tenant that the context belongs to."""
         return self._tenants.get(tenant_of(context), self._default)
+
+    def limits(self) -> dict[str | None, Limits]:
+        """How far each tenant's annotators are trusted; None stands for tenants that are not named."""
+        return {None: self._default.limits, **{tenant: policy.limits for tenant, policy in self._tenants.items()}}

@@ -191,3 +191,41 @@ class ExpertMode(Struct, frozen=True, gc=False):
 
     mode: ModeName
     at: Instant
+
+
+class Revocation(Struct, frozen=True, gc=False, tag_field="kind", tag="revoke"):
+    """An operator takes back what an annotator said: votes of a time from `since` to `until` do not count, those that
+    come later with such a time neither. `tenant` null: in all tenants. Topic `requests.v1`, compacted; the key is
+    `["revoke", tenant, annotator, since in ms]`. `undone`: the revocation is taken back, which is a record and no
+    tombstone, so that it is known however late it is carried out."""
+
+    annotator: Id
+    tenant: Id | None
+    since: Instant
+    until: Instant
+    at: Instant
+    undone: bool = False
+
+
+class Erasure(Struct, frozen=True, gc=False, tag_field="kind", tag="forget"):
+    """An operator wants the text of a conversation, or of one turn, gone: all of it up to `at`. Topic `requests.v1`;
+    the key is `["forget", tenant, "conversation" or "turn", id]`."""
+
+    tenant: Id
+    at: Instant
+    conversation_id: Id | None = None
+    turn_id: Id | None = None
+
+
+class Fulfilment(Struct, frozen=True, gc=False, tag_field="kind", tag="fulfilled"):
+    """The owner of a partition of the state has carried out all requests up to these offsets (by partition of
+    `requests.v1`). `counts`: of each that was new, by its key, the votes set aside or the records that lost their text.
+    Topic `requests.v1`; the key is `["fulfilled", partition]`."""
+
+    partition: Annotated[int, Meta(ge=0)]
+    through: dict[int, int]
+    counts: dict[str, int]
+    at: Instant
+
+
+Request = Revocation | Erasure | Fulfilment

@@ -22,6 +22,7 @@ from stream.pipeline import End, Slice
 from stream.policies import Policies
 from stream.producer import Outgoing, Producer
 from stream.records import Turn
+from stream.requests import Requests
 from stream.roster import Roster
 from stream.settings import Settings
 from stream.topics import TopicNames
@@ -103,21 +104,27 @@ class Scorer:
         self._metrics = metrics
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="experts")
         self.size = BatchSize(settings.batch_seconds)
+        self.requests = Requests()
+        """Replaced by those that are read, before the first batch."""
+        self.deciding = asyncio.Lock()
+        """Held from a batch's first look at the state to its writes: what is taken out of a conversation in between
+        would come back."""
 
     async def begin(self, slices: list[Slice]) -> End:
         """Score what is new and queue its pending records; what is returned publishes."""
-        started = time.perf_counter()
-        readings, fresh = self._read(slices)
-        decided = dict(zip(fresh.arrivals, await self._decide(slices, fresh), strict=True))
-        seconds = time.perf_counter() - started
+        async with self.deciding:
+            started = time.perf_counter()
+            readings, fresh = self._read(slices)
+            decided = dict(zip(fresh.arrivals, await self._decide(slices, fresh), strict=True))
+            seconds = time.perf_counter() - started
+            writes = [write for reading in readings for write in self._write(reading, decided)]
         self.size.took(len(fresh.arrivals), seconds)
         self._metrics.batch.observe(seconds)
-        writes = [write for reading in readings for write in self._write(reading, decided)]
         return partial(self._publish, readings, writes)
 
     def _read(self, slices: list[Slice]) -> tuple[list[Reading], Fresh]:
         """Decode, and tell turns that are new from those seen before, in the state or in these very slices."""
-        readings, fresh = [], Fresh(Memory(self._settings, self._clock()))
+        readings, fresh = [], Fresh(Memory(self._settings, self._clock(), self.requests))
         for part in slices:
             reading = Reading(part)
             for record in part.records:

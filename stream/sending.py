@@ -89,3 +89,14 @@ class Sender:
         return WriteError(
             f"the broker at {broker} acknowledged nothing for {seconds:g} s: see that it runs, then send the rest"
         )
+
+
+async def send_one(settings: Settings, topic: str, key: bytes, value: bytes) -> None:
+    """Sends one record and waits until the broker has it. Raises TopicsError, BrokerError or WriteError, one line."""
+    sender = await Sender(settings, topic).start()
+    try:
+        refused = await sender.send([Outbound(1, key, value)], lambda count: None)
+    finally:
+        await sender.stop()
+    if refused:
+        raise WriteError(f"{topic}: {refused[0][1]}; run it again")

@@ -1,8 +1,9 @@
 """What a partition remembers: the keys and values of the one table `state`, as they stand in its changelog.
 
-Key prefixes: `p` pending turns, `m` moments of a context, `e` early labels, `c` conversations, and one claim record
-that marks who may write. They share a changelog because what a batch of labels does to votes and to moments must be one
-record batch, which Kafka appends whole or not at all; so must a turn's decision and its place in its conversation."""
+Key prefixes: `p` pending turns, `m` moments of a context, `e` early labels, `c` conversations, one record `r` of how
+far operators' requests are carried out, and one claim record that marks who may write. They share a changelog because
+what a batch of labels does to votes and to moments must be one record batch, which Kafka appends whole or not at all;
+so must a turn's decision and its place in its conversation."""
 
 import struct
 from functools import lru_cache
@@ -11,7 +12,7 @@ from typing import TypeVar
 
 import msgspec
 
-from ensemble.votes import Vote
+from ensemble.votes import Vote, majority
 from stream.codecs import UNREADABLE
 from stream.errors import StateError
 from stream.records import Role
@@ -19,6 +20,9 @@ from stream.records import Role
 SCHEMA_VERSION = 1
 CLAIM = b"\0claim"
 PENDING, MOMENTS, EARLY, CONVERSATION = b"p", b"m", b"e", b"c"
+RECKONING = b"r"
+BY_MAJORITY, NOTHING_LEARNED = -2, -1
+UNFINISHED = b"?"
 _LENGTH = struct.Struct(">H")
 
 
@@ -53,14 +57,24 @@ class Pending(msgspec.Struct, array_like=True, gc=False):
     ask: float
     """The probability with which a label is asked for; its inverse is the importance weight of one that was."""
     votes: dict[str, Vote]
-    """Annotator to (class, labelled_at in ms): one vote each."""
+    """Annotator to (class, labelled_at in ms): the one vote of each that counts."""
     asked: bool = True
-    """Whether a label was asked for. It stands last, so that records from before it, when every turn was, read so."""
+    """Whether a label was asked for. From here on fields have defaults, so that records from before them read as they
+    were meant: then every turn was."""
+    beside: dict[str, tuple[Vote, ...]] = {}
+    """What annotators said besides: votes that a newer one replaced, or that are revoked, the newest first. A few are
+    kept (`ensemble.votes.MOST_KEPT`), so that what a revoked vote had replaced comes back, and so does the vote when
+    its revocation is taken back."""
+    learned: int = BY_MAJORITY
+    """The class whose round the moments hold, NOTHING_LEARNED where they hold none: whatever is asked for next, it is
+    this round that is taken back. Records from before have the majority of their votes."""
 
 
 class Early(msgspec.Struct, array_like=True, gc=False):
     """A label whose turn is not known (yet). `first_ms`: when it was first looked for; `due_ms`: when it is looked for
-    again. `replays` and `replayed` are those of its journey; last, since records from before them have none."""
+    again. `beside`: what the same annotator said besides, the newest first, as votes are kept: (first_ms, timestamp_ms,
+    key, value) of each. `replays` and `replayed` are those of its journey. These stand last: records from before them
+    have none."""
 
     version: int
     first_ms: int
@@ -69,6 +83,7 @@ class Early(msgspec.Struct, array_like=True, gc=False):
     timestamp_ms: int
     key: bytes | None
     value: bytes
+    beside: tuple[tuple[int, int, bytes | None, bytes], ...] = ()
     replays: int = 0
     replayed: str = ""
 
@@ -94,13 +109,24 @@ class ConversationAge(msgspec.Struct, frozen=True, array_like=True, gc=False):
     written_ms: int
 
 
+class Reckoning(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a partition's state was last brought in line with: all operators' requests up to the offsets `through` (by
+    partition of `requests.v1`), and the limits of annotators, as a digest; UNFINISHED where they are about to change.
+    """
+
+    version: int
+    through: dict[int, int]
+    limits: bytes
+
+
 _encoder = msgspec.msgpack.Encoder()
 _pending = msgspec.msgpack.Decoder(Pending)
 _early = msgspec.msgpack.Decoder(Early)
 _conversation = msgspec.msgpack.Decoder(Conversation)
 _age = msgspec.msgpack.Decoder(ConversationAge)
+_reckoning = msgspec.msgpack.Decoder(Reckoning)
 encode = _encoder.encode
-_T = TypeVar("_T", Pending, Early, Conversation, ConversationAge)
+_T = TypeVar("_T", Pending, Early, Conversation, ConversationAge, Reckoning)
 
 
 def decode_pending(value: bytes) -> Pending:
@@ -121,6 +147,18 @@ def decode_conversation(value: bytes) -> Conversation:
 def decode_conversation_age(value: bytes) -> ConversationAge:
     """The head of a conversation; raise as `decode_conversation` does."""
     return _checked(_age, value)
+
+
+def decode_reckoning(value: bytes) -> Reckoning:
+    """Raise StateError if another version wrote it, or if it is not a reckoning."""
+    return _checked(_reckoning, value)
+
+
+def learned_of(pending: Pending) -> int | None:
+    """The class whose round the moments hold; None where they hold none."""
+    if pending.learned == BY_MAJORITY:
+        return majority(pending.votes)
+    return None if pending.learned == NOTHING_LEARNED else pending.learned
 
 
 def _checked(decoder: "msgspec.msgpack.Decoder[_T]", value: bytes) -> _T:

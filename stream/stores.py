@@ -5,17 +5,19 @@ never ahead of or behind what it says."""
 
 import shutil
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
+from threading import Lock
 from typing import Protocol
 
-from rocksdict import Options, Rdict, WriteBatch, WriteOptions
+from rocksdict import BottommostLevelCompaction, CompactOptions, Options, Rdict, WriteBatch, WriteOptions
 
 from stream.errors import StateError
 
-_OFFSET_KEY = b"\0offset"
+_OFFSET_KEY, _PURGED_KEY = b"\0offset", b"\0purged"
 _OFFSET = struct.Struct(">q")
 EMPTY = -1
+FOLDER = "state-"
 
 
 class PartitionStore(Protocol):
@@ -34,12 +36,19 @@ class PartitionStore(Protocol):
     def clear(self) -> None: ...
     def close(self) -> None: ...
 
+    purged: bytes
+    """What `purge` was last told; empty when it never was."""
+
+    def purge(self, prefixes: Iterable[bytes], mark: bytes) -> None:
+        """Leave no byte on disk of what was deleted or replaced under these prefixes, and remember `mark`. Blocks."""
+
 
 class MemoryStore:
     """One dictionary; recovery reads the whole changelog."""
 
     def __init__(self) -> None:
         self.offset = EMPTY
+        self.purged = b""
         self._data: dict[bytes, bytes] = {}
 
     def get(self, key: bytes) -> bytes | None:
@@ -66,6 +75,9 @@ class MemoryStore:
     def close(self) -> None:
         self._data = {}
 
+    def purge(self, prefixes: Iterable[bytes], mark: bytes) -> None:
+        self.purged = mark
+
 
 class RocksStore:
     """One rocksdict database. Its write-ahead log is off: what a crash takes from the memtable, the offset goes with,
@@ -73,6 +85,8 @@ class RocksStore:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._purging = Lock()
+        self._closed = False
         self._unlogged = WriteOptions()
         self._unlogged.disable_wal = True  # type: ignore[method-assign,assignment]  # a property; its stub says method
         self._open()
@@ -90,6 +104,7 @@ class RocksStore:
             ) from error
         stored = self._db.get(_OFFSET_KEY)
         self.offset = _OFFSET.unpack(stored)[0] if stored is not None else EMPTY
+        self.purged: bytes = self._db.get(_PURGED_KEY) or b""
 
     def get(self, key: bytes) -> bytes | None:
         value: bytes | None = self._db.get(key)
@@ -119,7 +134,24 @@ class RocksStore:
         self._open()
 
     def close(self) -> None:
-        self._db.close()
+        """Waits for a purge that runs, about a second for 100 MB: one cut short would keep the memtable from the
+        disk."""
+        with self._purging:
+            self._closed = True
+            self._db.close()
+
+    def purge(self, prefixes: Iterable[bytes], mark: bytes) -> None:
+        thorough = CompactOptions()
+        thorough.set_bottommost_level_compaction(BottommostLevelCompaction.force())
+        with self._purging:
+            if self._closed:
+                return  # it is done where the folder is opened next
+            self._db.flush(True)
+            for prefix in prefixes:
+                self._db.compact_range(prefix, prefix + b"\xff", thorough)
+            self._db.put(_PURGED_KEY, mark, write_opt=self._unlogged)
+            self._db.flush(True)
+        self.purged = mark
 
 
 class Stores:
@@ -132,4 +164,25 @@ class Stores:
     def open(self, partition: int) -> PartitionStore:
         """Raises StateError if the database cannot be opened. A store in memory starts empty: its data left with the
         partition."""
-        return MemoryStore() if self._kind == "memory" else RocksStore(self._directory / f"state-{partition}")
+        return MemoryStore() if self._kind == "memory" else RocksStore(self._directory / f"{FOLDER}{partition}")
+
+    def drop_unpurged(self, opened: Container[int], mark: bytes) -> int:
+        """Delete the databases on disk of partitions that are not open here, unless they were purged with this mark:
+        what was forgotten since they were left may stand in them. Returns how many."""
+        dropped = 0
+        for path in self._directory.glob(f"{FOLDER}*") if self._kind != "memory" else ():
+            number = path.name.removeprefix(FOLDER)
+            if number.isdigit() and int(number) not in opened and not _is_purged(path, mark):
+                shutil.rmtree(path)
+                dropped += 1
+        return dropped
+
+
+def _is_purged(path: Path, mark: bytes) -> bool:
+    """Whether a database that nobody has open was purged with this mark; one that cannot be opened was not."""
+    try:
+        store = RocksStore(path)
+    except StateError:
+        return False
+    store.close()
+    return store.purged == mark

@@ -54,6 +54,7 @@ class TopicNames:
     weights: str
     moments: str
     experts: str
+    requests: str
     changelog: str
 
     @classmethod
@@ -68,6 +69,7 @@ class TopicNames:
             weights=f"{prefix}weights.v1",
             moments=f"{prefix}moments.v1",
             experts=f"{prefix}experts.v1",
+            requests=f"{prefix}requests.v1",
             changelog=f"{settings.app_id}-state-changelog",
         )
 
@@ -153,6 +155,7 @@ def contract(settings: Settings, partitions: int | None = None) -> tuple[TopicSp
         TopicSpec(names.moments, many, copies, PROJECTION),
         TopicSpec(names.weights, 1, copies, PROJECTION, Fit.AT_LEAST),
         TopicSpec(names.experts, 1, copies, PROJECTION, Fit.AT_LEAST),
+        TopicSpec(names.requests, 1, copies, PROJECTION, Fit.AT_LEAST),
         TopicSpec(names.dead_letters, many, copies, DEAD_LETTERS),
         TopicSpec(names.verdicts, many, copies, LOG),
         TopicSpec(names.labels, many, copies, LOG),

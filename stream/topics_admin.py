@@ -140,6 +140,13 @@ async def partitions(settings: Settings, names: Iterable[str]) -> dict[str, int]
         return {name: len(found) for name, found in (await topics_of(admin, names)).items()}
 
 
+async def config_of(settings: Settings, topic: str, key: str) -> str:
+    """Returns the effective value of one setting of a topic, as Kafka writes it. Raises BrokerError or TopicsError, one
+    line."""
+    async with connected(settings) as admin:
+        return (await _config(admin, topic))[key][0]
+
+
 async def topics_of(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
     """Returns the partitions, as Kafka's metadata describes them, of those of the topics that exist."""
     # All topics are asked for, since a broker that makes topics by itself would make those that we name here.

@@ -3,6 +3,7 @@ of labels partition 0."""
 
 import asyncio
 import math
+from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import islice
 
@@ -61,6 +62,8 @@ class WeightsPublisher:
         self._policies = policies
         self._roster = roster
         self._metrics = metrics
+        self.epoch: Callable[[str], str] = lambda context: ""
+        """Changes when what was learned of a context was counted anew."""
         self._generation = 0
         self._recorded = 0
         self._ratios: dict[str, float] = {}
@@ -118,7 +121,7 @@ class WeightsPublisher:
         baselines, records = [], []
         for context in contexts:
             policy = self._policies.of(context)
-            if self._view.baselines.get(context, ("", None))[0] != policy.fingerprint():
+            if self._view.baselines.get(context, ("", None))[0] != self._reading(context, policy):
                 baselines.append(self._begin_baseline(context, policy))
             records.append(Outgoing(context.encode(), encode(self._weights(context, policy))))
         return baselines, records
@@ -145,9 +148,12 @@ class WeightsPublisher:
         """A policy that reads the moments anew starts its regret from a copy of them; the first policy of a context
         from nothing."""
         moments = self._view.learned(context, policy) if context in self._view.baselines else None
-        kept = None if moments is None else Packed(encode_moments(moments))
-        self._view.baselines[context] = (policy.fingerprint(), kept)
-        return Outgoing(projection.baseline_key(context), projection.encode_baseline(policy.fingerprint(), moments))
+        reading = self._reading(context, policy)
+        self._view.baselines[context] = (reading, None if moments is None else Packed(encode_moments(moments)))
+        return Outgoing(projection.baseline_key(context), projection.encode_baseline(reading, moments))
+
+    def _reading(self, context: str, policy: Policy) -> str:
+        return policy.fingerprint() + self.epoch(context)
 
     def _weights(self, context: str, policy: Policy) -> Weights:
         moments, (_, kept) = self._view.learned(context, policy), self._view.baselines[context]

@@ -17,17 +17,21 @@ from typing import Any, NoReturn
 
 import structlog
 from aiokafka.errors import KafkaError
+from faust.types import TP
 
 from ensemble.errors import EnsembleError
 from experts.executor import Panel
 from stream.assignment import WholePartitions
 from stream.connection import secure
+from stream.counting import Countings
 from stream.dead_letters import DeadLetters
 from stream.early import retry_early
+from stream.erasure import Eraser
 from stream.errors import FencedError, PassingError, PipelineError, StateError, StreamError, TopicsError
 from stream.expert_swaps import ExpertSwaps, Supply
 from stream.expiry import expire_conversations, expire_pending, keep_claims
 from stream.faust_app import AegisApp, StateTables, store_url
+from stream.fulfilment import Fulfiller
 from stream.health import RECOVERING, Health
 from stream.learn import LABELS_TOGETHER, Learner
 from stream.metrics import Metrics
@@ -100,6 +104,7 @@ class Worker:
         self.policies = Policies(settings)
         self.view = MergedView(settings)
         self.roster = Roster(panel)
+        self.countings = Countings(self.policies)
         stores = Stores(settings.store, settings.data_dir)
         self.ownership = Ownership(settings, self.producer, stores.open, self.fatal, self._prepare)
         self.swaps = ExpertSwaps(settings, self.roster, supply, self.metrics, self.view.touch_all)
@@ -109,7 +114,20 @@ class Worker:
         self.projection = Projection(self.producer, self.names.moments, self.ownership)
         letters = DeadLetters(self.producer, self.names.dead_letters, self.metrics)
         self.scorer = Scorer(settings, self.producer, self.roster, self.view, self.policies, letters, self.metrics)
-        learner = Learner(settings, self.producer, self.view, self.projection, letters, self.metrics)
+        self.scorer.requests = self.countings.requests
+        learner = Learner(settings, self.producer, self.view, self.projection, letters, self.metrics, self.countings)
+        eraser = Eraser(self.scorer.deciding, self._committed)
+        self.fulfiller = Fulfiller(
+            settings,
+            self.producer,
+            self.ownership,
+            self.countings,
+            self.projection,
+            stores,
+            eraser,
+            self.view.touch_all,
+        )
+        self.weights.epoch = self.fulfiller.epoch
         self.scoring = Pipeline("score", self.ownership, self.scorer.begin, self.scorer.size, self.fatal)
         self.learning = Pipeline("learn", self.ownership, learner.begin, lambda: LABELS_TOGETHER, self.fatal)
         self.app = self._create_app()
@@ -156,7 +174,13 @@ class Worker:
     async def _prepare(self) -> None:
         await self.view.ready()
         await self.swaps.ready()
+        await self.fulfiller.prepare()
         await self.weights.record_partition_count()
+
+    async def _committed(self, number: int) -> int:
+        """Before which offset no turn of a partition is read again."""
+        tp = TP(self.names.turns, number)
+        return (await self.app.batches.committed_offsets([tp]))[tp] or 0
 
     async def drain(self) -> None:
         """Let what has begun end. A worker that cannot in time goes on: what it has left is refused by the claims that
@@ -188,6 +212,7 @@ class Worker:
         self.learning.start(consumer)
         self._background(self.view.run, self.view.keep_parents)
         self._background(self.projection.run, self.weights.run, self.swaps.read, self.swaps.arrange)
+        self._background(self.fulfiller.read, self.fulfiller.run)
         self._background(
             lambda: watch.run(consumer), lambda: retry_early(self.ownership, self.producer, self.names.labels)
         )

@@ -13,12 +13,12 @@ from experts.errors import ManifestError
 from experts.manifest import PLAIN_NAME
 from stream.codecs import encode
 from stream.commands import hush
-from stream.errors import SettingsError, WriteError
+from stream.errors import SettingsError
 from stream.expert_modes import DISABLED, ENABLED, SHADOW, Wish, Wishes, lineup
 from stream.following import existing
 from stream.panels import expert_names, known_names
 from stream.records import ExpertMode, ModeName
-from stream.sending import Outbound, Sender
+from stream.sending import send_one
 from stream.settings import Settings
 from stream.topics import TopicNames
 
@@ -58,7 +58,7 @@ async def set_mode(settings: Settings, expert: str, mode: ModeName, note: Callab
         raise SettingsError(f"{expert} is the last expert that votes: enable another one before you {_verb(mode)} it")
     if base and expert not in here:
         note(f"there is no expert {expert} here, only {', '.join(here)}: a worker that lacks it logs so and goes on")
-    await _write(settings, topic, expert, mode)
+    await send_one(settings, topic, expert.encode(), encode(ExpertMode(mode, datetime.now(UTC))))
     return f"{expert}: {mode}{f' (was {before})' if before else ''}; workers follow within seconds"
 
 
@@ -70,17 +70,6 @@ def _base(settings: Settings, note: Callable[[str], None]) -> tuple[tuple[str, .
     except ManifestError as error:
         note(f"what workers run cannot be checked here: {error}")
         return (), ()
-
-
-async def _write(settings: Settings, topic: str, expert: str, mode: ModeName) -> None:
-    sender = await Sender(settings, topic).start()
-    try:
-        record = Outbound(1, expert.encode(), encode(ExpertMode(mode, datetime.now(UTC))))
-        refused = await sender.send([record], lambda count: None)
-    finally:
-        await sender.stop()
-    if refused:
-        raise WriteError(f"{topic}: {refused[0][1]}; run it again")
 
 
 def _verb(mode: ModeName) -> str:

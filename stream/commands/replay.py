@@ -17,6 +17,7 @@ import numpy as np
 
 from ensemble.policy import Policy
 from experts.base import STATUS_NAMES
+from stream.asked import asked_so_far
 from stream.codecs import Rejected
 from stream.commands import hush
 from stream.commands.evaluate import labelled
@@ -24,6 +25,7 @@ from stream.commands.evaluate import open_panel as open_experts
 from stream.commands.files import complain, input_file
 from stream.commands.progress import Advance, counting
 from stream.commands.tables import print_tables
+from stream.counting import Countings
 from stream.errors import DataError
 from stream.evaluation.runner import score_sets
 from stream.evaluation.scoring import together as joined
@@ -37,6 +39,7 @@ from stream.replay.runner import replay as run
 from stream.replay.stream import Coming, Stream, from_rows, from_tape
 from stream.replay.tables import tables
 from stream.replay.tape import Tape, from_records
+from stream.requests import Requests
 from stream.settings import Settings, seconds
 from stream.simulation import Reading
 from stream.topics import TopicNames
@@ -169,10 +172,11 @@ def gather(data: Sequence[str], settings: Settings, coming: Coming) -> tuple[Str
         return score_rows([Path(path) for path in data], settings, coming), 0
     with counting("read") as advance:
         tape, bad = read_files(data, advance) if data else asyncio.run(read_topics(settings, advance))
+        requests = Requests() if data else asyncio.run(asked_so_far(settings))
     if not tape.verdicts:
         where = "the files hold" if data else f"{TopicNames.of(settings).verdicts} holds"
         raise DataError(f"{where} no verdict: give those that `aegis tail verdicts --no-follow` prints, or a broker")
-    return from_tape(tape, coming), bad
+    return from_tape(tape, coming, Countings(Policies(settings), requests).of), bad
 
 
 def readings_of(stream: Stream, settings: Settings, policy: str | None, switches: Sequence[Switch]) -> list[Reading]:

@@ -5,7 +5,7 @@ when they came, or later, or only some of them.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,23 +14,25 @@ import numpy.typing as npt
 
 from ensemble.policy import CLASSES
 from ensemble.shadows import shadow_of
-from ensemble.votes import Vote, cast, majority
+from ensemble.votes import Limits, Vote, cast
 from stream.evaluation.online import TURN_SECONDS
 from stream.evaluation.scoring import Scored
-from stream.labels import MOST_ANNOTATORS
+from stream.labels import EVERYONE, MOST_ANNOTATORS, Counting
 from stream.replay.tape import SHADOW_STATUS, Judged, Tape, Told, votes
 from stream.simulation import UNLABELLED, Changes, Floats, Turns
 
-REPEATED, UNKNOWN, UNASKED, UNCHOSEN, CROWDED, UNCHANGED = (
+REPEATED, UNKNOWN, UNASKED, UNCHOSEN, REVOKED, CROWDED, UNCHANGED = (
     "verdicts of a turn that had one",
     "labels of turns without a verdict",
     "labels that nobody asked for",
     "labels left out by the label rate",
+    "labels that are revoked",
     f"labels over {MOST_ANNOTATORS} annotators a turn",
     "labels that changed no class",
 )
 """What is left out, and why."""
-ORDER: Final = (REPEATED, UNKNOWN, UNASKED, UNCHOSEN, CROWDED, UNCHANGED)
+CountingOf = Callable[[str], Counting]
+ORDER: Final = (REPEATED, UNKNOWN, UNASKED, UNCHOSEN, REVOKED, CROWDED, UNCHANGED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +74,13 @@ class Stream:
     """By reason, those of ORDER."""
 
 
-def from_tape(tape: Tape, coming: Coming) -> Stream:
-    """The turns by the time of their verdicts; of two verdicts of a turn the first stands."""
+def from_tape(tape: Tape, coming: Coming, counting_of: CountingOf = lambda context: EVERYONE) -> Stream:
+    """The turns by the time of their verdicts; of two verdicts of a turn the first stands. Votes are counted as
+    `counting_of` says of their context; those that are revoked as if they had never been given."""
     left = Counter[str]()
     judged = _once(tape.verdicts, left)
     turns = _turns(judged, coming.as_published)
-    events, classes = _events(judged, tape.labels, coming, left)
+    events, classes = _events(judged, tape.labels, coming, counting_of, left)
     row = np.array([event.row for event in events], np.intp)
     came = np.array([event.came_ms / 1000 for event in events], np.float64)
     due = _as_published(judged, events, turns.context) if coming.as_published else coming.due(turns.at, row, came)
@@ -170,7 +173,7 @@ def _row_of(expert: str, status: str) -> str:
 
 
 def _events(
-    judged: Sequence[Judged], labels: Sequence[Told], coming: Coming, left: Counter[str]
+    judged: Sequence[Judged], labels: Sequence[Told], coming: Coming, counting_of: CountingOf, left: Counter[str]
 ) -> tuple[list[_Event], npt.NDArray[np.int8]]:
     """The changes in the order of their labels, and [N] the classes in the end."""
     row_of = {(each.tenant, each.turn_id): row for row, each in enumerate(judged)}
@@ -182,12 +185,15 @@ def _events(
         if row is None or judged[row].ask_label is False or not chosen[row]:
             left[UNKNOWN if row is None else UNASKED if judged[row].ask_label is False else UNCHOSEN] += 1
             continue
-        known = given[row]
+        known, counting = given[row], counting_of(judged[row].context)
+        if counting.is_revoked(told.label.annotator, told.at_ms):
+            left[REVOKED] += 1
+            continue
         if told.label.annotator not in known and len(known) >= MOST_ANNOTATORS:
             left[CROWDED] += 1
             continue
-        before = majority(known)
-        after = _majority_with(given, row, told)
+        before = counting.limits.decide(known)
+        after = _learned_with(given, row, told, counting.limits)
         if after is None or before == after:
             left[UNCHANGED] += 1
         else:
@@ -198,13 +204,13 @@ def _events(
     return events, classes
 
 
-def _majority_with(given: dict[int, dict[str, Vote]], row: int, told: Told) -> int | None:
-    """The class of a turn with this vote, which is kept; None when the vote changes nothing."""
+def _learned_with(given: dict[int, dict[str, Vote]], row: int, told: Told, limits: Limits) -> int | None:
+    """The class of a turn with this vote, which is kept; None when the vote changes nothing, or waits for others."""
     voted = cast(given[row], told.label.annotator, CLASSES.index(told.label.label), told.at_ms)
     if voted is None:
         return None
     given[row] = voted
-    return majority(voted)
+    return limits.decide(voted)
 
 
 def _as_published(judged: Sequence[Judged], events: Sequence[_Event], context: Sequence[str]) -> npt.NDArray[np.intp]:

@@ -10,7 +10,20 @@ import pytest
 from stream import asyncapi
 from stream.codecs import Rejected, decode_label, decode_turn, encode
 from stream.dead_letters import DETAIL, OFFSET, PARTITION, REASON, TOPIC
-from stream.records import Label, Opinion, Source, Standing, Turn, Utterance, Verdict, Weights
+from stream.records import (
+    Erasure,
+    Fulfilment,
+    Label,
+    Opinion,
+    Request,
+    Revocation,
+    Source,
+    Standing,
+    Turn,
+    Utterance,
+    Verdict,
+    Weights,
+)
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 TURN = Turn("t", "c", "assistant", "text", NOW, "acme", (Utterance("user", "before"),), {"a": "b"})
@@ -20,6 +33,9 @@ VERDICT = Verdict(
     "acme/user", 12, Source("aegis.turns.v1", 3, 7), NOW, 25, {},
 )  # fmt: skip
 WEIGHTS = Weights("acme/user", "permissive", 12, 0, NOW, (Standing("e@1", 1.0, 2.0, 0.0),), 2.0, None, 3.0, False)
+REVOCATION = Revocation("ann", None, NOW, NOW, NOW, undone=True)
+ERASURE = Erasure("acme", NOW, turn_id="t")
+FULFILMENT = Fulfilment(3, {0: 17}, {'["forget", "acme", "turn", "t"]': 2}, NOW)
 
 
 @pytest.mark.parametrize("name", sorted(asyncapi.files()))
@@ -28,8 +44,10 @@ def test_the_published_file_is_what_the_structs_say(name: str) -> None:
     assert published == asyncapi.files()[name], "run `python -m stream.asyncapi`, and note the change in CHANGELOG.md"
 
 
-@pytest.mark.parametrize("record", [TURN, LABEL, VERDICT, WEIGHTS], ids=lambda record: type(record).__name__)
-def test_a_record_is_valid_under_its_schema(record: Turn | Label | Verdict | Weights) -> None:
+@pytest.mark.parametrize(
+    "record", [TURN, LABEL, VERDICT, WEIGHTS, REVOCATION, ERASURE, FULFILMENT], ids=lambda record: type(record).__name__
+)
+def test_a_record_is_valid_under_its_schema(record: Turn | Label | Verdict | Weights | Request) -> None:
     jsonschema.validate(json.loads(encode(record)), asyncapi.schemas()[type(record).__name__])
 
 

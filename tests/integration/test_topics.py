@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import fields
 from functools import partial
 from typing import Any
 
@@ -20,6 +21,8 @@ from stream.settings import Settings
 from stream.topics import BROKER_MESSAGE_BYTES, TopicNames
 from support.broker import Namespace
 from support.kafka import Record, consume_until, eventually_async, produce
+
+TOPICS = len(fields(TopicNames))
 
 
 @asynccontextmanager
@@ -56,11 +59,11 @@ async def make(settings: Settings, topic: str, partitions: int) -> None:
 
 
 async def test_create_makes_every_topic_and_check_then_finds_nothing(settings: Settings) -> None:
-    assert len(await topics_admin.check(settings)) == 8
-    assert len(await topics_admin.create(settings)) == 8
+    assert len(await topics_admin.check(settings)) == TOPICS
+    assert len(await topics_admin.create(settings)) == TOPICS
     assert await topics_admin.check(settings) == []
     assert await topics_admin.create(settings) == []
-    assert len(await topics_admin.delete(settings)) == 8
+    assert len(await topics_admin.delete(settings)) == TOPICS
     assert await topics_admin.delete(settings) == []
 
 
@@ -168,7 +171,7 @@ async def test_the_largest_record_that_turns_take_fits_among_the_dead_letters_wi
 
 async def test_missing_copies_are_reported_and_a_worker_still_runs(topics: Settings) -> None:
     wrong = await topics_admin.check(topics.model_copy(update={"replication_factor": 3}))
-    assert len(wrong) == 8
+    assert len(wrong) == TOPICS
     assert not any(mismatch.refused for mismatch in wrong)
 
 
@@ -184,9 +187,9 @@ def test_the_commands_make_check_and_delete(broker: str, namespace: Namespace, m
     monkeypatch.setenv("AEGIS_APP_ID", namespace.app_id)
     runner = CliRunner()
     before = runner.invoke(cli, ["topics", "check"])
-    assert (before.exit_code, before.stdout.count("does not exist")) == (TopicsError.exit_code, 8)
+    assert (before.exit_code, before.stdout.count("does not exist")) == (TopicsError.exit_code, TOPICS)
     assert runner.invoke(cli, ["topics", "create"]).exit_code == 0
     assert runner.invoke(cli, ["topics", "check"]).output == "every topic is there and as the contract asks\n"
     refused = runner.invoke(cli, ["topics", "delete"])
     assert (refused.exit_code, refused.stderr.count("\n")) == (TopicsError.exit_code, 1)
-    assert runner.invoke(cli, ["topics", "delete", "--yes"]).output.count(": deleted") == 8
+    assert runner.invoke(cli, ["topics", "delete", "--yes"]).output.count(": deleted") == TOPICS

@@ -27,6 +27,7 @@ class Logs:
     weights: list[Any] = field(default_factory=list)
     moments: list[Any] = field(default_factory=list)
     experts: list[Any] = field(default_factory=list)
+    requests: list[Any] = field(default_factory=list)
     changelog: list[Any] = field(default_factory=list)
 
 

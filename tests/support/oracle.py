@@ -28,6 +28,7 @@ from stream.routing import FIRST, TRIED, TRIES, candidates
 from stream.settings import Settings
 from stream.topics import TopicNames
 from stream.verdicts import verdict
+from support.ballots import Ballots, Said, Votes
 from support.decided import ask_problems, importance, learned_in, prior_problems
 from support.logs import Logs, following_all, read_all, read_logs
 from support.strays import differing_letters, strange_records
@@ -41,8 +42,6 @@ Key = tuple[int, str, str]
 """Partition, tenant, turn id: where a turn is scored."""
 Source = tuple[str, int, int]
 """Topic, partition, offset: one message."""
-Votes = dict[str, tuple[int, int]]
-"""Annotator to (time in ms, class): the greatest counts."""
 _verdicts = msgspec.json.Decoder(Verdict)
 
 
@@ -80,7 +79,11 @@ class Demands:
     """Usable turns, the same one more than once if it was sent again."""
     letters: dict[Source, str] = field(default_factory=dict)
     """Messages that must be set aside, and why."""
-    votes: dict[Key, Votes] = field(default_factory=lambda: defaultdict(dict))
+    said: dict[Key, Said] = field(default_factory=lambda: defaultdict(lambda: defaultdict(set)))
+    """Every vote on a turn."""
+    votes: dict[Key, Votes] = field(default_factory=dict)
+    """Those that count."""
+    learned: dict[Key, int | None] = field(default_factory=dict)
     strays: dict[tuple[str, str, str], set[bytes]] = field(default_factory=lambda: defaultdict(set))
     """(tenant, turn id, annotator) to the labels that name no turn."""
 
@@ -154,6 +157,10 @@ def _demands(settings: Settings, logs: Logs) -> Demands:
         else:
             same.append(turn)
     _demand_votes(logs, demands)
+    ballots = Ballots(settings, logs.requests)
+    for key, said in demands.said.items():
+        demands.votes[key] = ballots.counted(key[1], said)
+        demands.learned[key] = ballots.learned(key[1], demands.votes[key])
     return demands
 
 
@@ -180,10 +187,8 @@ def _demand_vote(demands: Demands, record: Any, label: Label, homes: list[int], 
     named = label.source.partition if label.source else None
     way = (record.partition, *candidates(label.conversation_id.encode(), counts, named), *homes)
     home = next(partition for partition in way if partition in homes)
-    votes = demands.votes[home, label.tenant, label.turn_id]
     at_ms = min(int(label.labelled_at.timestamp() * 1000), record.timestamp)
-    vote = (at_ms, CLASSES.index(label.label))
-    votes[label.annotator] = max(vote, votes.get(label.annotator, vote))
+    demands.said[home, label.tenant, label.turn_id][label.annotator].add((at_ms, CLASSES.index(label.label)))
 
 
 def _is_original(record: Any) -> bool:
@@ -202,7 +207,7 @@ def _state(changelog: Iterable[Any], found: Findings) -> State:
             final.moments[record.partition, record.key[1:].decode()] = record.value
         elif kind == state.EARLY:
             _take_early(final, record)
-        elif kind != state.CONVERSATION and record.key != state.CLAIM:
+        elif kind != state.CONVERSATION and record.key not in (state.CLAIM, state.RECKONING):
             found.problems.append(f"the changelog has a record of no known kind ({record.partition}, {record.offset})")
     return final
 
@@ -221,9 +226,14 @@ def _take_pending(final: State, record: Any, found: Findings) -> None:
         return
     pending = state.decode_pending(record.value)
     before = final.pending.get(key)
-    if before is not None and msgspec.structs.replace(before, votes=pending.votes) != pending:
+    if before is not None and _undecided(before) != _undecided(pending):
         found.problems.append(f"{key} was decided twice (changelog offset {record.offset})")
     final.pending[key] = pending
+
+
+def _undecided(pending: state.Pending) -> state.Pending:
+    """All but what labels and requests change."""
+    return msgspec.structs.replace(pending, votes={}, beside={}, learned=state.NOTHING_LEARNED)
 
 
 def _check_verdicts(settings: Settings, records: list[Any], demands: Demands, final: State, found: Findings) -> None:
@@ -267,6 +277,8 @@ def _check_votes(demands: Demands, final: State, found: Findings) -> None:
         found.votes += len(stored)
         if stored != demanded:
             found.problems.append(f"{key} has votes {stored}, and must have {demanded}")
+        if (learned := state.learned_of(pending)) != demands.learned.get(key):
+            found.problems.append(f"{key} taught class {learned}, and must teach {demands.learned.get(key)}")
 
 
 def _check_letters(
@@ -349,8 +361,8 @@ def _replayed(demands: Demands, final: State) -> dict[tuple[int, str], Moments]:
         replay, seconds = replays[key[0]], p.scored_at_ms / 1000
         heard = (rows, scores.tolist(), awake.tolist())
         replay.scored(key, learned_in(p), *heard, forecasts, published, seconds, p.used, importance(p))
-        for annotator, (at_ms, label) in demands.votes.get(key, {}).items():
-            replay.labelled(key, annotator, label, at_ms)
+        if (learned := demands.learned.get(key)) is not None:
+            replay.labelled(key, "all", learned, 0)
     return {(number, name): m for number, replay in replays.items() for name, m in replay.moments().items()}
 
 

@@ -16,9 +16,13 @@ from typing import Any
 
 from experts.executor import Panel
 from stream import state
+from stream.codecs import encode
+from stream.counting import Countings
 from stream.dead_letters import DeadLetters
 from stream.early import send_again
+from stream.erasure import Eraser
 from stream.errors import StreamError
+from stream.fulfilment import Fulfiller
 from stream.intake import Intake
 from stream.learn import Learner
 from stream.metrics import Metrics
@@ -27,6 +31,8 @@ from stream.pipeline import End, Overtaken, Slice
 from stream.policies import Policies
 from stream.producer import Outgoing, Written
 from stream.projection import Projection
+from stream.records import Erasure, Revocation
+from stream.requests import erasure_key, revocation_key
 from stream.roster import Roster
 from stream.score import Scorer
 from stream.settings import Settings
@@ -63,6 +69,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.chance = random.Random(self.seed)
+        self.looking: asyncio.Future[None] | None = None
         self.names = TopicNames.of(self.settings)
         self.begin_worker()
 
@@ -92,7 +99,24 @@ class World:
         answer.set_result([Written(base, len(records))])
         await settle()
 
+    def ask(self, request: Revocation | Erasure) -> None:
+        """What an operator asks."""
+        key = revocation_key(request) if isinstance(request, Revocation) else erasure_key(request)
+        self.publish(self.names.requests, Outgoing(key, encode(request)))
+
     # -- the worker
+
+    def hear(self) -> None:
+        """Read the requests so far."""
+        self.fulfiller.hear(list(self.logs[self.names.requests]))
+
+    async def look(self) -> None:
+        """Begin to carry out what was heard, unless that has begun; it ends when its writes are delivered."""
+        if self.looking is None or self.looking.done():
+            if self.looking is not None:
+                self.looking.result()
+            self.looking = asyncio.ensure_future(self.fulfiller.look())
+        await settle()
 
     def begin_worker(self) -> None:
         """Claim, recover, seek."""
@@ -107,7 +131,10 @@ class World:
         self.partition.next_offset = len(self.logs[self.names.changelog])
         self.partition.generation = self.crashes + 1
         self.partition.rebuild()
-        ownership: Any = SimpleNamespace(partitions={0: self.partition})
+        generation = self.partition.generation
+        ownership: Any = SimpleNamespace(
+            partitions={0: self.partition}, generation=generation, owner_of=lambda _, g: {generation: self.partition}[g]
+        )
         self.intakes = {
             t: Intake.at(self.crashes + 1, self.committed[t]) for t in (self.names.turns, self.names.labels)
         }
@@ -117,7 +144,19 @@ class World:
         self.projection = Projection(producer, self.names.moments, ownership)
         policies = Policies(self.settings)
         self.scorer = Scorer(self.settings, producer, Roster(self.panel), view, policies, letters, metrics, clock)
-        self.learner = Learner(self.settings, producer, view, self.projection, letters, metrics, clock)
+        countings = Countings(policies)
+        self.scorer.requests = countings.requests
+        self.learner = Learner(self.settings, producer, view, self.projection, letters, metrics, countings, clock)
+        stores: Any = SimpleNamespace(drop_unpurged=lambda opened, mark: 0)
+        self.fulfiller = Fulfiller(
+            self.settings, producer, ownership, countings, self.projection, stores,
+            Eraser(self.scorer.deciding, self._committed),
+        )  # fmt: skip
+        self.looking = None
+        self.hear()
+
+    async def _committed(self, number: int) -> int:
+        return self.committed[self.names.turns]
 
     async def work(self, topic: str, count: int) -> None:
         """Begin with the next `count` records of an input; they end when what they wait for is delivered."""
@@ -158,11 +197,18 @@ class World:
             for _ in range(self.chance.randint(0, len(waiting))):
                 for record in waiting.popleft()[0]:
                     self.publish(topic, record)
-        for task, _ in self.tasks:
+        alive = [task for task, _ in self.tasks] + ([self.looking] if self.looking is not None else [])
+        for task in alive:
             task.cancel()
-        await asyncio.gather(*(task for task, _ in self.tasks), return_exceptions=True)
+        await asyncio.gather(*alive, return_exceptions=True)
         self.crashes += 1
         self.begin_worker()
+        marking = asyncio.ensure_future(self.fulfiller.mark())
+        while not marking.done():
+            await settle()
+            while self.waiting[self.names.changelog]:
+                await self.deliver(self.names.changelog)
+        marking.result()
 
     async def project(self) -> None:
         """Publish the moments of every context."""
@@ -180,6 +226,13 @@ class World:
                 while self.waiting[topic]:
                     await self.deliver(topic)
             self.commit()
+            self.hear()
+            await self.look()
+            if self.looking is not None and not self.looking.done():
+                await asyncio.sleep(0.0005)  # a purge is in a thread
+                continue
+            if not self.fulfiller.is_aligned or self.waiting[self.names.changelog]:
+                continue
             if not self.tasks and all(self.intakes[t].done == len(self.logs[t]) for t in self.intakes):
                 return
         raise AssertionError("the flow does not come to rest")

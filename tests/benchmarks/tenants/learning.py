@@ -18,12 +18,14 @@ from benchmarks.tenants.results import Learning
 from ensemble import HALF_LIVES, encode, fold, zero
 from stream import state
 from stream.codecs import encode as encode_json
+from stream.counting import Countings
 from stream.errors import StreamError
 from stream.intake import Intake
 from stream.learn import LABELS_TOGETHER, Learner
 from stream.metrics import Metrics
 from stream.partitions import Partition
 from stream.pipeline import Slice
+from stream.policies import Policies
 from stream.producer import Outgoing, Written
 from stream.records import Label
 from stream.settings import Settings
@@ -63,7 +65,10 @@ async def learning() -> Learning:
         wired: Any = log
         partition = Partition(0, "changelog", store, wired, _end)
         partition.generation, partition.next_offset, log.end = 1, 1, 1
-        learner = Learner(settings, wired, MergedView(settings), wired, wired, Metrics(), lambda: int(START * 1000))
+        countings = Countings(Policies(settings))
+        learner = Learner(
+            settings, wired, MergedView(settings), wired, wired, Metrics(), countings, lambda: int(START * 1000)
+        )
         records: list[Any] = [_label(number) for number in range(count)]
         spent, intake = 0.0, Intake.at(1, 0)
         async with watched() as blocked:

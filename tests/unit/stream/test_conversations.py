@@ -15,6 +15,7 @@ from stream.conversations import HEAD_BYTES, TURN_BYTES, History, Memory, Noted,
 from stream.errors import StateError
 from stream.producer import MAX_BATCH_BYTES
 from stream.records import Role, Turn, Utterance
+from stream.requests import Requests
 from stream.settings import Settings
 from support.partitions import Owned
 
@@ -37,7 +38,7 @@ class Talk:
         self.owned = Owned()
 
     def batch(self, now_ms: int = NOON) -> Memory:
-        return Memory(self.settings, now_ms)
+        return Memory(self.settings, now_ms, Requests())
 
     async def tell(self, turn: Turn, offset: int, at_ms: int = NOON) -> History:
         history, noted = self.batch(at_ms).recall(self.owned.partition, turn, offset, at_ms)
@@ -164,7 +165,7 @@ async def test_switched_off_nothing_is_remembered_and_only_what_was_sent_is_give
 @examples(st.lists(st.tuples(st.sampled_from(ROLES), st.text(min_size=1, max_size=300)), min_size=1, max_size=30))
 def test_a_record_takes_no_more_than_its_size_and_never_more_than_the_budget(said: list[tuple[Role, str]]) -> None:
     settings, partition = Settings.load(conversation_tokens=100), Owned().partition
-    memory = Memory(settings, 2**41)
+    memory = Memory(settings, 2**41, Requests())
     for number, (role, text) in enumerate(said):
         told = msgspec.structs.replace(turn(number), role=role, text=text)
         _, noted = memory.recall(partition, told, 2**40 + number, 2**41)
@@ -175,7 +176,7 @@ def test_a_record_takes_no_more_than_its_size_and_never_more_than_the_budget(sai
 
 def decided(count: int, conversations: int, text: str, pending: bytes) -> list[tuple[bytes, bytes, Noted | None]]:
     """Turns of some conversations in turns, with all that is written of each."""
-    memory, partition = Memory(Settings.load(conversation_tokens=32_000), NOON), Owned().partition
+    memory, partition = Memory(Settings.load(conversation_tokens=32_000), NOON, Requests()), Owned().partition
     told = []
     for n in range(count):
         one = turn(n, text, conversation_id=f"c{n % conversations}", tenant="ä" * 128)

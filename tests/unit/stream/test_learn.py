@@ -13,11 +13,13 @@ from aiokafka.partitioner import murmur2
 
 from stream import state
 from stream.codecs import encode
+from stream.counting import Countings
 from stream.intake import Intake
 from stream.learn import Learner
 from stream.metrics import Metrics
 from stream.partitions import Partition
 from stream.pipeline import Slice
+from stream.policies import Policies
 from stream.producer import Outgoing, Written
 from stream.records import Label
 from stream.settings import Settings
@@ -54,7 +56,7 @@ async def learn(settings: Settings, topics: Topics, here: int, labels: Iterable[
     parts: Any = topics
     view = MergedView(settings)
     view.partition_counts = counts
-    learner = Learner(settings, parts, view, parts, parts, Metrics(), lambda: NOW)
+    learner = Learner(settings, parts, view, parts, parts, Metrics(), Countings(Policies(settings)), lambda: NOW)
     partition = Partition(here, TopicNames.of(settings).changelog, MemoryStore(), topics, fatal)
     records = [
         SimpleNamespace(value=encode(label), key=b"k", headers=(), timestamp=NOW, offset=offset)

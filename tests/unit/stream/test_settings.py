@@ -76,7 +76,11 @@ def test_variables_of_the_tests_and_of_others_are_let_pass(monkeypatch: pytest.M
         ("AEGIS_TENANT_POLICIES", '{"acme": "lax"}', "AEGIS_TENANT_POLICIES[acme]: there is no policy 'lax'"),
         ("AEGIS_POLICY", "lax", "AEGIS_POLICY: there is no policy 'lax': use one of permissive, defensive"),
         ("AEGIS_POLICIES", '{"own": {"like": "lax"}}', "AEGIS_POLICIES[own]: `like` names no policy: use one of"),
-        ("AEGIS_POLICIES", '{"own": {"asks": 0.1}}', "AEGIS_POLICIES[own]: asks is no field: use ask, ask_unsure,"),
+        (
+            "AEGIS_POLICIES",
+            '{"own": {"asks": 0.1}}',
+            "AEGIS_POLICIES[own]: asks is no field: use annotators, ask, ask_unsure,",
+        ),
         ("AEGIS_POLICIES", '{"own": {"ask": 0}}', "AEGIS_POLICIES[own]: policy 'own': ask must be 0.01 <= ask (0)"),
         ("AEGIS_POLICIES", '{"own": {"costs": ["dear"]}}', "AEGIS_POLICIES[own]: could not convert"),
         ("AEGIS_HEARTBEAT", "6s", "AEGIS_HEARTBEAT (6 s) is over half of AEGIS_SESSION_TIMEOUT (10 s)"),

@@ -82,3 +82,40 @@ def test_both_stores_hold_the_same_after_the_same_writes(writes: list[list[tuple
         assert sorted(memory.scan(b"")) == sorted((k, v) for k, v in rocks.scan(b"") if k != b"\0offset")
         assert memory.offset == rocks.offset
         rocks.close()
+
+
+def files_with(folder: Path, text: bytes) -> list[str]:
+    return [path.name for path in folder.rglob("*") if path.is_file() and text in path.read_bytes()]
+
+
+def test_a_purged_store_has_no_byte_on_disk_of_what_was_deleted_or_replaced(tmp_path: Path) -> None:
+    store = Stores("rocksdict", tmp_path).open(0)
+    store.apply([(b"c1", b"a secret"), (b"c2", b"an older secret"), (b"p", b"kept")], 1)
+    store.close()
+    store = Stores("rocksdict", tmp_path).open(0)
+    store.apply([(b"c1", None), (b"c2", b"said since")], 2)
+    assert files_with(tmp_path, b"secret")
+    store.purge([b"c"], b"mark")
+    assert files_with(tmp_path, b"secret") == []
+    store.close()
+    again = Stores("rocksdict", tmp_path).open(0)
+    assert (again.purged, again.offset, again.get(b"c2"), again.get(b"p")) == (b"mark", 2, b"said since", b"kept")
+    again.close()
+    again.purge([b"c"], b"later")  # its partition was given back meanwhile
+    assert again.purged == b"mark"
+
+
+def test_folders_of_partitions_that_live_elsewhere_go_unless_they_were_purged(tmp_path: Path) -> None:
+    stores = Stores("rocksdict", tmp_path)
+    (tmp_path / "state-x").mkdir()
+    owned, *left = [stores.open(number) for number in range(4)]
+    for store in left:
+        store.apply([(b"c1", b"a secret")], 1)
+    left[0].purge([b"c"], b"mark")
+    left[1].purge([b"c"], b"an older mark")
+    for store in left:
+        store.close()
+    assert stores.drop_unpurged({0}, b"mark") == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["state-0", "state-1", "state-x"]
+    owned.close()
+    assert Stores("memory", tmp_path).drop_unpurged(set(), b"mark") == 0

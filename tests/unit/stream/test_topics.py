@@ -30,6 +30,7 @@ def test_names_carry_the_prefix_and_the_changelog_the_name_that_faust_gives_it()
         "t.moments.v1",
         "t.weights.v1",
         "t.experts.v1",
+        "t.requests.v1",
         "t.dead-letters.v1",
         "t.verdicts.v1",
         "t.labels.v1",
@@ -42,9 +43,9 @@ def test_the_changelog_is_made_and_grown_first_and_turns_last() -> None:
     assert (order[0], order[-1]) == (NAMES.changelog, NAMES.turns)
 
 
-def test_all_but_weights_and_modes_of_experts_have_the_partitions_of_the_settings() -> None:
+def test_all_but_weights_modes_and_requests_have_the_partitions_of_the_settings() -> None:
     others = {spec.name: spec.partitions for spec in SPECS.values() if spec.partitions != 4}
-    assert others == {NAMES.weights: 1, NAMES.experts: 1}
+    assert others == {NAMES.weights: 1, NAMES.experts: 1, NAMES.requests: 1}
 
 
 def test_the_changelog_is_compacted_and_never_deleted_by_time() -> None:

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from stream import rendering, state
 from stream.codecs import SCHEMA_REASONS, Rejected, decode_label, decode_turn, decoded, encode
 from stream.expert_modes import Wishes
-from stream.learn import _milliseconds
 from stream.letters import Wanted, letter, own_headers
 from stream.lines import read_lines
 from stream.records import ExpertMode, Label, Turn, Verdict, Weights
 from stream.replay.tape import Tape
+from stream.requests import milliseconds
 from stream.routing import FIRST, STAMP, TRIED, TRIES, Journey, candidates, next_stop
 from support.fuzzing import CANARY, damaged, nested, spoilt_json
 
@@ -126,7 +126,7 @@ def used(found: Any) -> None:
         state.digest(found.role, found.text)
         state.conversation_key(found.tenant, found.conversation_id)
     elif isinstance(found, Label):
-        assert isinstance(_milliseconds(found), int)
+        assert isinstance(milliseconds(found.labelled_at), int)
         state.early_prefix_of(state.early_key(found.tenant, found.turn_id, found.annotator))
         named = found.source.partition if found.source else None
         next_stop(0, Journey(), candidates(found.conversation_id.encode(), [4, 2], named), 4)

@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ensemble import PERMISSIVE, distance, report
+from ensemble import PERMISSIVE, Limits, distance, report
 from experts.base import Passage
 from stream.evaluation.data import Row
 from stream.evaluation.scoring import Scored
-from stream.labels import MOST_ANNOTATORS
+from stream.labels import MOST_ANNOTATORS, Counting
 from stream.replay.stream import (
     CROWDED,
     REPEATED,
+    REVOKED,
     UNASKED,
     UNCHANGED,
     UNCHOSEN,
@@ -227,3 +228,15 @@ def test_what_is_neither_a_verdict_nor_a_label_is_refused_in_one_line_that_quote
     assert not any("secret" in detail or "\n" in detail for detail in found)
     assert "neither a verdict" in found[2]
     assert "named twice" in found[6]
+
+
+def test_revoked_labels_are_left_out_and_lone_ones_wait_for_a_quorum() -> None:
+    labels = [label_line(n, "unsafe", minute(5 + n), annotator=name) for n in (2, 3) for name in ("ann", "bob")]
+    tape = ten(*labels, label_line(4, "unsafe", minute(9)))
+    two = from_tape(tape, Coming(), lambda context: Counting(Limits(quorum=2)))
+    assert [int(row) for row in two.changes.row] == [2, 3]
+    at_ms = [int(minute(7).timestamp() * 1000)]
+    revoked = Counting(Limits(quorum=2), {"bob": [(at_ms[0], at_ms[0])]})
+    fewer = from_tape(tape, Coming(), lambda context: revoked)
+    assert [int(row) for row in fewer.changes.row] == [3]
+    assert fewer.left_out[REVOKED] == 1
