@@ -6,7 +6,7 @@ import click
 
 from stream.commands import CommandModules
 
-COMMANDS = ("broker", "topics", "worker", "produce", "tail", "score", "evaluate", "replay", "experts", "demo")
+COMMANDS = ("broker", "topics", "state", "worker", "produce", "tail", "score", "evaluate", "replay", "experts", "demo")
 
 
 @click.group(cls=CommandModules, modules=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})

@@ -7,7 +7,8 @@ StreamError
 ├── BrokerError            3   the broker cannot be started or reached
 ├── TopicsError            4   a topic is missing or not what the contract says
 ├── StateError             5   a state record or directory that this version cannot read
-│   └── OffsetsMissingError    state exists, committed offsets do not: where to go on is the operator's choice
+│   ├── OffsetsMissingError    state exists, committed offsets do not: where to go on is the operator's choice
+│   └── ChangelogCutError      records of the changelog are gone: whether to go on without is the operator's choice
 ├── PassingError               starting again is the remedy
 │   ├── FencedError        6   another worker owns the partition now
 │   ├── WriteError         7   the broker did not acknowledge a record in time
@@ -45,6 +46,10 @@ class StateError(StreamError):
 
 
 class OffsetsMissingError(StateError):
+    pass
+
+
+class ChangelogCutError(StateError):
     pass
 
 

@@ -28,11 +28,11 @@ async def existing(settings: Settings, topic: str) -> AsyncGenerator[list[Any], 
     try:
         async with reader(settings.broker, settings.app_id) as consumer:
             starts, ends = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
-        spans = {tp.partition: (starts[tp], ends[tp]) for tp in tps}
-        found = read_until(settings.broker, settings.app_id, topic, spans, settings.write_timeout)
-        async with aclosing(cast(Found, found)) as reading:
-            async for _, records in reading:
-                yield records
+            spans = {tp.partition: (starts[tp], ends[tp]) for tp in tps}
+            found = read_until(consumer, topic, spans, settings.write_timeout)
+            async with aclosing(cast(Found, found)) as reading:
+                async for _, records in reading:
+                    yield records
     except (KafkaError, TimeoutError) as error:
         raise _silent(settings, error) from error
 

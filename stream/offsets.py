@@ -26,7 +26,7 @@ async def seek(settings: Settings, to: Place, every: bool = False) -> list[str]:
     topic is missing, when the group has members (a worker runs) and when no broker answers.
     """
     async with connected(settings) as admin:
-        await _refuse_members(admin, settings)
+        await refuse_members(admin, settings)
         tps = await _inputs(admin, settings)
         committed = {tp: at.offset for tp, at in (await admin.list_consumer_group_offsets(settings.app_id)).items()}
         consumer = AIOKafkaConsumer(
@@ -45,7 +45,8 @@ async def seek(settings: Settings, to: Place, every: bool = False) -> list[str]:
     return [f"{tp.topic}[{tp.partition}]: {_shown(committed.get(tp, -1))} -> {targets[tp]}" for tp in sorted(targets)]
 
 
-async def _refuse_members(admin: AIOKafkaAdminClient, settings: Settings) -> None:
+async def refuse_members(admin: AIOKafkaAdminClient, settings: Settings) -> None:
+    """Raises TopicsError while a worker is in the group."""
     group, timeout = settings.app_id, f"{settings.session_timeout:g} s"
     (response,) = await admin.describe_consumer_groups([group])
     code, _, state, _, _, members = response.groups[0][:6]

@@ -88,8 +88,13 @@ def encode_part(offset: int, moments: Moments) -> bytes:
 
 
 def decode_baseline(value: bytes) -> tuple[str, Moments | None]:
-    """(fingerprint of the policy, moments when it began)."""
+    """(fingerprint of the policy, moments when it began). Raises StateError for another version."""
     baseline = _baselines.decode(value)
+    if baseline.version != VERSION:
+        raise StateError(
+            f"a baseline has schema version {baseline.version}, this worker reads {VERSION}: run the version that wrote"
+            " it"
+        )
     return baseline.fingerprint, decode(baseline.moments) if baseline.moments is not None else None
 
 

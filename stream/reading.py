@@ -12,13 +12,14 @@ FETCH_BYTES = 4 << 20
 
 
 @asynccontextmanager
-async def reader(bootstrap: str, client_id: str) -> AsyncIterator[AIOKafkaConsumer]:
-    """A consumer without a group, and so without commits and rebalances."""
+async def reader(bootstrap: str, client_id: str, reset: str = "earliest") -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer without a group, and so without commits and rebalances. With `reset` "none" it raises
+    OffsetOutOfRangeError where the log was cut, instead of going on behind the cut."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap,
         client_id=client_id,
         enable_auto_commit=False,
-        auto_offset_reset="earliest",
+        auto_offset_reset=reset,
         max_partition_fetch_bytes=FETCH_BYTES,
         fetch_max_wait_ms=200,
         metadata_max_age_ms=30_000,
@@ -31,7 +32,7 @@ async def reader(bootstrap: str, client_id: str) -> AsyncIterator[AIOKafkaConsum
 
 
 async def read_until(
-    bootstrap: str, client_id: str, topic: str, spans: Mapping[int, tuple[int, int]], stall: float
+    consumer: AIOKafkaConsumer, topic: str, spans: Mapping[int, tuple[int, int]], stall: float
 ) -> AsyncIterator[tuple[int, list[Any]]]:
     """Records of partitions of a topic: `spans` gives, for each partition, the first offset and the offset to stop
     before.
@@ -41,20 +42,20 @@ async def read_until(
     tps = {TopicPartition(topic, p): end for p, (start, end) in spans.items() if start < end}
     if not tps:
         return
-    async with reader(bootstrap, client_id) as consumer:
-        consumer.assign(list(tps))
-        for tp in tps:
-            consumer.seek(tp, spans[tp.partition][0])
-        while tps:
-            async with asyncio.timeout(stall):
-                found: dict[TopicPartition, list[Any]] = {}
-                while not found and not await _reached(consumer, tps):
-                    found = await consumer.getmany(*tps, timeout_ms=500)
-            for tp, records in found.items():
-                if wanted := [r for r in records if r.offset < tps[tp]]:
-                    yield tp.partition, wanted
-            for tp in await _reached(consumer, tps):
-                del tps[tp]
+    consumer.assign(list(tps))
+    for tp in tps:
+        consumer.seek(tp, spans[tp.partition][0])
+    while tps:
+        async with asyncio.timeout(stall):
+            found: dict[TopicPartition, list[Any]] = {}
+            while not found and not await _reached(consumer, tps):
+                found = await consumer.getmany(*tps, timeout_ms=500)
+        for tp, records in found.items():
+            end = tps[tp]
+            if wanted := records if records[-1].offset < end else [r for r in records if r.offset < end]:
+                yield tp.partition, wanted
+        for tp in await _reached(consumer, tps):
+            del tps[tp]
 
 
 async def _reached(consumer: AIOKafkaConsumer, tps: Mapping[TopicPartition, int]) -> list[TopicPartition]:

@@ -36,7 +36,9 @@ from stream.projection import Projection
 from stream.roster import Roster
 from stream.score import Scorer
 from stream.settings import Settings
+from stream.standbys import Standbys
 from stream.stores import Stores
+from stream.topic_ids import topic_id
 from stream.topics import TopicNames
 from stream.topics_admin import check
 from stream.view import MergedView
@@ -79,8 +81,9 @@ class Worker:
         self.policies = Policies(settings)
         self.view = MergedView(settings)
         self.roster = Roster(panel)
-        stores = Stores(settings.store, settings.data_dir)
-        self.ownership = Ownership(settings, self.producer, stores.open, fatal, self._prepare)
+        self.stores = Stores(settings.store, settings.data_dir, settings.app_id, self.names.changelog)
+        self.standbys = Standbys(settings, self.names.changelog, self.stores.open, self.metrics)
+        self.ownership = Ownership(settings, self.producer, self.stores.open, fatal, self._prepare, self.standbys)
         self.swaps = ExpertSwaps(settings, self.roster, supply, self.metrics, self.view.touch_all)
         self.weights = WeightsPublisher(
             settings, self.producer, self.ownership, self.view, self.policies, self.roster, self.metrics
@@ -97,7 +100,10 @@ class Worker:
 
     def _trouble(self) -> str | None:
         """Why it is not ready: it has not its partitions, or a thread of its experts has died."""
-        return self.roster.failure or (None if self.ownership.generation else RECOVERING)
+        if self.roster.failure or self.ownership.generation:
+            return self.roster.failure
+        progress = self.ownership.recovery.progress
+        return RECOVERING if progress is None else str(progress)
 
     def _create_app(self) -> AegisApp:
         app = AegisApp(**_faust_settings(self.settings))
@@ -135,7 +141,7 @@ class Worker:
     async def start(self) -> None:
         """Raises TopicsError when the topics are not what the contract says."""
         await _refuse_mismatches(self.settings)
-        self.settings.data_dir.mkdir(parents=True, exist_ok=True)
+        self.stores.topic_id = await topic_id(self.settings, self.names.changelog)
         self.app.loop = asyncio.get_running_loop()
         await self.producer.start(vars(self.names).values())
         await self.health.start()
@@ -158,7 +164,7 @@ class Worker:
         )
         self._background(lambda: expire_pending(self.ownership, self.metrics, self.settings.label_horizon))
         self._background(lambda: expire_conversations(self.ownership, self.metrics, self.settings))
-        self._background(lambda: keep_claims(self.ownership))
+        self._background(lambda: keep_claims(self.ownership), self.standbys.run)
         await self.app.start()
         _calm_collector()
 
@@ -263,7 +269,7 @@ def _faust_settings(settings: Settings) -> dict[str, Any]:
         "topic_partitions": settings.partitions,
         "topic_allow_declare": False,
         "topic_disable_leader": True,
-        "table_standby_replicas": 0,
+        "table_standby_replicas": settings.standbys,
         "stream_wait_empty": False,
         "stream_buffer_maxsize": BUFFERED_EVENTS,
         "consumer_auto_offset_reset": "earliest",
