@@ -7,7 +7,7 @@ LOCKS  := deploy/requirements
 export UV_SYSTEM_CERTS := 1
 COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml
 
-.PHONY: setup setup-test setup-train base lock demo test lint contracts bench-stream bench-experts bench-guard bench-bounds bench-ensemble bench-streams chaos clean
+.PHONY: setup setup-test setup-train base lock demo test lint contracts bench-stream bench-experts bench-guard bench-bounds bench-ensemble bench-streams bench-recovery chaos clean
 
 setup: $(VENV)/.runtime
 setup-test: $(VENV)/.test
@@ -91,6 +91,10 @@ bench-ensemble: setup-test
 DATA ?= ../shared/datasets/dev
 bench-streams: setup-test
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.streams --data $(DATA) --output deploy/benchmarks/streams $(ARGS)
+
+# Ten minutes: a million pending turns, and how long a worker and others need to be ready with them.
+bench-recovery: setup-test
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.recovery --output deploy/benchmarks/bench-recovery $(ARGS)
 
 # Half an hour: kills, pauses, joins and leaves over live traffic, with a report.
 chaos: setup-test

@@ -204,10 +204,7 @@ class RocksStore:
             raise self._unusable(error) from error
 
     def _unusable(self, error: Exception) -> StateError:
-        return StateError(
-            f"the state under {self._path} cannot be used ({_first_line(error)}): make room there and allow writing, or"
-            " set another AEGIS_DATA_DIR, and start again: the changelog has everything that was acknowledged"
-        )
+        return _unusable(self._path, error)
 
     def _failed(self, error: Exception) -> StateError:
         """What a failed read or write ends the worker with."""
@@ -271,6 +268,13 @@ class RocksStore:
             log.warning("state_not_flushed", partition=self._identity.partition, reason=_first_line(error))
 
 
+def _unusable(path: Path, error: Exception) -> StateError:
+    return StateError(
+        f"the state under {path} cannot be used ({_first_line(error)}): make room there and allow writing, or set"
+        " another AEGIS_DATA_DIR, and start again: the changelog has everything that was acknowledged"
+    )
+
+
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
@@ -285,6 +289,16 @@ class Stores:
     app_id: str
     changelog: str
     topic_id: str = field(default="")
+
+    def prepare(self) -> None:
+        """Make the folder, which Faust wants for a state in memory too. Raises StateError if nothing can be written."""
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            probe = self.directory / f".probe-{os.getpid()}"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise _unusable(self.directory, error) from error
 
     def open(self, partition: int) -> PartitionStore:
         """Raises StateError if the database cannot be opened. A store in memory starts empty: its data left with the

@@ -139,8 +139,9 @@ class Worker:
             log.warning("drain_incomplete", seconds=deadline)
 
     async def start(self) -> None:
-        """Raises TopicsError when the topics are not what the contract says."""
+        """Raises TopicsError when the topics are not what the contract says, StateError when the state has no place."""
         await _refuse_mismatches(self.settings)
+        self.stores.prepare()
         self.stores.topic_id = await topic_id(self.settings, self.names.changelog)
         self.app.loop = asyncio.get_running_loop()
         await self.producer.start(vars(self.names).values())
