@@ -97,7 +97,8 @@ class Recovery:
         except KafkaError as error:
             raise WriteError(f"recovery of {self._changelog} could not read it ({error!r}): is it online?") from error
         finally:
-            self.progress = None
+            if self.progress is progress:  # no newer one has begun
+                self.progress = None
             self.records += progress.records
         return progress.records
 

@@ -24,6 +24,9 @@ log = structlog.get_logger()
 
 _OFFSET_KEY = b"\0offset"
 _IDENTITY_KEY = b"\0identity"
+_END_KEY = b"\xff"
+"""Behind every prefix: rocksdict ends an iteration at a damaged block without a word, so one that does not come to this
+key was not whole."""
 _OFFSET = struct.Struct(">q")
 EMPTY = -1
 LAYOUT = 2
@@ -169,6 +172,7 @@ class RocksStore:
         stored, identity = self._db.get(_OFFSET_KEY), self._db.get(_IDENTITY_KEY)
         if stored is None and identity is None:
             self.offset = EMPTY
+            self._db.put(_END_KEY, b"", write_opt=self._unlogged)
             self._db.put(_IDENTITY_KEY, msgspec.json.encode(self._identity), write_opt=self._unlogged)
             return None
         why = self._identity.differs(identity)
@@ -251,6 +255,7 @@ class RocksStore:
                 yield key, value
         except Exception as error:
             raise self._failed(error) from error
+        raise self._failed(ValueError("Corruption: a block could not be read"))
 
     def clear(self) -> None:
         self.close()

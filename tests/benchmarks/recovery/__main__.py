@@ -65,6 +65,7 @@ class Arena:
         self.cluster.create(self._quix, PARTITIONS)
         records.write(self._bootstrap, self._quix, PARTITIONS, self._count, [("__column_family__", b"default")])
         size = records.write(self._bootstrap, self._names.changelog, PARTITIONS, self._count)
+        self.cluster.committed(self._name, self._names.turns, PARTITIONS)  # waits until a new broker has groups
         asyncio.run(offsets.seek(self.settings, "latest"))  # a state without offsets would be refused
         return size
 
