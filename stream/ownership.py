@@ -14,6 +14,7 @@ from faust.types import TP
 
 from stream import state
 from stream.errors import OffsetsMissingError, StreamError, WriteError
+from stream.health import RECOVERING
 from stream.partitions import Fatal, Partition
 from stream.producer import Outgoing, Producer
 from stream.recovery import Recovery
@@ -70,6 +71,12 @@ class Ownership:
     def claim_value(self) -> bytes:
         """Of the record that says whose a partition is."""
         return state.claim_value(self._settings.partitions)
+
+    def trouble(self) -> str | None:
+        """Why nothing is worked on now, with how far the recovery is; None when something is."""
+        if self.generation:
+            return None
+        return str(self.recovery.progress or RECOVERING)
 
     def last_offset(self, number: int) -> int:
         """What Faust is told of the store: the claim, which is the last record, so that it reads nothing itself."""

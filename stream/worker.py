@@ -23,7 +23,7 @@ from stream.errors import PassingError, PipelineError, StreamError, TopicsError
 from stream.expert_swaps import ExpertSwaps, Supply
 from stream.expiry import expire_conversations, expire_pending, keep_claims
 from stream.faust_app import AegisApp, StateTables, store_url
-from stream.health import RECOVERING, Health
+from stream.health import Health
 from stream.learn import LABELS_TOGETHER, Learner
 from stream.metrics import Metrics
 from stream.ownership import Ownership
@@ -100,10 +100,7 @@ class Worker:
 
     def _trouble(self) -> str | None:
         """Why it is not ready: it has not its partitions, or a thread of its experts has died."""
-        if self.roster.failure or self.ownership.generation:
-            return self.roster.failure
-        progress = self.ownership.recovery.progress
-        return RECOVERING if progress is None else str(progress)
+        return self.roster.failure or self.ownership.trouble()
 
     def _create_app(self) -> AegisApp:
         app = AegisApp(**_faust_settings(self.settings))

@@ -63,8 +63,11 @@ class Arena:
         """Returns the mean size of a record."""
         asyncio.run(topics_admin.create(self.settings))
         self.cluster.create(self._quix, PARTITIONS)
-        records.write(self._bootstrap, self._quix, PARTITIONS, self._count, [("__column_family__", b"default")])
-        size = records.write(self._bootstrap, self._names.changelog, PARTITIONS, self._count)
+        topics: dict[str, records.Headers] = {
+            self._names.changelog: [],
+            self._quix: [("__column_family__", b"default")],
+        }
+        size = records.write(self._bootstrap, topics, PARTITIONS, self._count)
         self.cluster.committed(self._name, self._names.turns, PARTITIONS)  # waits until a new broker has groups
         asyncio.run(offsets.seek(self.settings, "latest"))  # a state without offsets would be refused
         return size

@@ -12,7 +12,10 @@ from ensemble import codec
 from ensemble.moments import zero
 from stream import state
 from stream.errors import StateError
+from stream.health import RECOVERING
+from stream.ownership import Ownership
 from stream.recovery import Progress, apply_known
+from stream.settings import Settings
 from stream.stores import EMPTY, MemoryStore
 
 PENDING = state.encode(
@@ -37,6 +40,16 @@ def test_progress_counts_offsets_so_that_compaction_does_not_leave_it_short() ->
     progress.applied(0, 1, 999)
     progress.applied(1, 1, 1499)
     assert (progress.left, progress.records) == (0, 22)
+
+
+def test_readiness_says_how_far_the_recovery_is() -> None:
+    nobody: Any = None
+    ownership = Ownership(Settings.load(), nobody, nobody, nobody, nobody, nobody)
+    assert ownership.trouble() == RECOVERING
+    ownership.recovery.progress = Progress.of({0: (0, 10)}, lambda: 1.0)
+    assert ownership.trouble() == "recovering: 0 of 10 changelog records (0 %)"
+    ownership.recovery.progress, ownership.generation = None, 3
+    assert ownership.trouble() is None
 
 
 def test_records_of_every_kind_that_this_version_writes_are_applied_and_claims_are_not_kept() -> None:
