@@ -23,7 +23,7 @@ from stream.__main__ import cli
 from stream.errors import ChangelogCutError, StateError
 from stream.settings import PREFIX, Settings
 from stream.topics import TopicNames
-from support.flow import Flow, label, made, turn
+from support.flow import Flow, label, made, record_of, turn
 from support.kafka import Record, end_offsets, eventually, produce
 from support.oracle import read_logs
 from support.worker_process import WorkerProcess, environment
@@ -192,18 +192,20 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[Callable[[int], object]
 def test_a_full_disk_ends_the_worker_with_one_line_and_with_room_it_goes_on_where_it_was(
     settings: Settings, tmp_path: Path
 ) -> None:
-    names = [f"t{i}" for i in range(6000)]
+    names = [f"t{i}" for i in range(3500)]  # with what is kept of their conversations, 13 MB
     with small_disk(tmp_path / "disk", 3) as resize:
         full = settings.model_copy(update={"data_dir": tmp_path / "disk" / "state"})
-        worker = WorkerProcess(full, tmp_path / "worker.log").start().ready()
-        flow = Flow(full, TopicNames.of(full), worker)
-        asyncio.run(flow.turns(*(turn(name, random.randbytes(1750).hex()) for name in names)))
-        assert worker.wait() == StateError.exit_code
-        (ended,) = worker.events("worker_ended")
-        assert "No space left on device" in ended["reason"]
-        assert "make room" in ended["reason"]
+        flow = Flow(full, TopicNames.of(full), WorkerProcess(full, tmp_path / "worker.log"))
+        with flow.worker as worker:
+            worker.ready()
+            sent = (record_of(turn(name, random.randbytes(1750).hex()), partition=0) for name in names)
+            asyncio.run(flow.send(flow.names.turns, *sent))
+            assert worker.wait() == StateError.exit_code
+            (ended,) = worker.events("worker_ended")
+            assert "No space left on device" in ended["reason"]
+            assert "make room" in ended["reason"]
         resize(200)
-        with worker:
+        with flow.worker as worker:
             worker.ready()
             asyncio.run(flow.sound(names))
 
