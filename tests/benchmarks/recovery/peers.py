@@ -157,9 +157,11 @@ def faust(plan: Plan) -> Told:
     async def run() -> Told:
         app.loop = asyncio.get_running_loop()
         watch = Watch()
-        await app.start()
+        starting = asyncio.ensure_future(app.start())  # ends with the recovery
         end = time.monotonic() + plan.seconds
-        while not app.tables.recovery.completed.is_set() and time.monotonic() < end:
+        while not starting.done() and time.monotonic() < end:
+            await asyncio.sleep(0.05)
+        while starting.done() and not app.tables.recovery.completed.is_set() and time.monotonic() < end:
             await asyncio.sleep(0.05)
         return watch.told(len(table.data), app.tables.recovery.completed.is_set())
 
