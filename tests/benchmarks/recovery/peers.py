@@ -158,14 +158,14 @@ def faust(plan: Plan) -> Told:
         app.loop = asyncio.get_running_loop()
         watch = Watch()
         starting = asyncio.ensure_future(app.start())  # ends with the recovery
-        end = time.monotonic() + plan.seconds
-        while not starting.done() and time.monotonic() < end:
+        end, completed = time.monotonic() + plan.seconds, app.tables.recovery.completed
+        while not completed.is_set() and time.monotonic() < end:
+            if starting.done():
+                starting.result()
             await asyncio.sleep(0.05)
-        while starting.done() and not app.tables.recovery.completed.is_set() and time.monotonic() < end:
-            await asyncio.sleep(0.05)
-        return watch.told(len(table.data), app.tables.recovery.completed.is_set())
+        return watch.told(len(table.data), completed.is_set())
 
-    return asyncio.run(run())
+    return asyncio.new_event_loop().run_until_complete(run())  # what still runs ends with the process
 
 
 KINDS = {"aiokafka": aiokafka, "librdkafka": librdkafka, "quixstreams": quixstreams, "faust": faust}
