@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import msgspec
 
 from ensemble.codec import decode, encode
+from ensemble.errors import EnsembleError
 from ensemble.moments import Moments
 from stream.errors import StateError
 from stream.ownership import Ownership
@@ -80,7 +81,10 @@ def decode_part(value: bytes) -> tuple[int, Moments]:
             f"a moments record has schema version {part.version}, this worker reads {VERSION}:"
             " run the version that wrote it"
         )
-    return part.offset, decode(part.moments)
+    try:
+        return part.offset, decode(part.moments)
+    except EnsembleError as error:
+        raise StateError(f"a moments record: {error}") from error
 
 
 def encode_part(offset: int, moments: Moments) -> bytes:
