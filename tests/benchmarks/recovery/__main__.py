@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import click
 import msgspec
+from aiokafka.errors import KafkaError
 
 from benchmarks.cluster import Cluster
 from benchmarks.race import QUIX, RaceError
@@ -28,6 +29,7 @@ from benchmarks.run import broker, processor
 from benchmarks.turns import turns
 from stream import offsets, topics_admin
 from stream.broker import free_port
+from stream.errors import TopicsError
 from stream.settings import Settings
 from stream.topics import TopicNames
 
@@ -35,6 +37,7 @@ PACKAGES: Final = ("aegis-stream", "faust-streaming", "aiokafka", "quixstreams",
 PARTITIONS: Final = 4
 LOAD_TURNS: Final = 100_000
 """Turns under way when the worker is killed."""
+GROUPS_SECONDS: Final = 60.0
 PEERS: Final = ("aiokafka", "librdkafka", "quixstreams", "faust")
 
 
@@ -68,9 +71,19 @@ class Arena:
             self._quix: [("__column_family__", b"default")],
         }
         size = records.write(self._bootstrap, topics, PARTITIONS, self._count)
-        self.cluster.committed(self._name, self._names.turns, PARTITIONS)  # waits until a new broker has groups
-        asyncio.run(offsets.seek(self.settings, "latest"))  # a state without offsets would be refused
+        asyncio.run(self._choose_offsets())
         return size
+
+    async def _choose_offsets(self) -> None:
+        """A state without offsets would be refused. A broker that was just started needs a while before it has
+        groups."""
+        async with asyncio.timeout(GROUPS_SECONDS):
+            while True:
+                try:
+                    await offsets.seek(self.settings, "latest")
+                    return
+                except (KafkaError, TopicsError):
+                    await asyncio.sleep(POLL_SECONDS)
 
     def close(self) -> None:
         self.cluster.delete([self._name, f"{QUIX}{self._name}"])
