@@ -194,7 +194,7 @@ def test_a_full_disk_ends_the_worker_with_one_line_and_with_room_it_goes_on_wher
 ) -> None:
     names = [f"t{i}" for i in range(3500)]  # with what is kept of their conversations, 13 MB
     with small_disk(tmp_path / "disk", 3) as resize:
-        full = settings.model_copy(update={"data_dir": tmp_path / "disk" / "state"})
+        full = settings.model_copy(update={"data_dir": tmp_path / "disk" / "state", "conversation_tokens": 2000})
         flow = Flow(full, TopicNames.of(full), WorkerProcess(full, tmp_path / "worker.log"))
         with flow.worker as worker:
             worker.ready()
