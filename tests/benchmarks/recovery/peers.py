@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import resource
+import re
 import sys
 import time
 from pathlib import Path
@@ -46,12 +46,13 @@ class Watch:
 
     def told(self, records: int, finished: bool = True) -> Told:
         seconds, cpu = time.perf_counter() - self._wall, time.process_time() - self._cpu
-        return Told(records, seconds, cpu, rss_mb(), finished)
+        return Told(records, seconds, cpu, rss_mb(os.getpid()), finished)
 
 
-def rss_mb() -> float:
-    """Resident memory of this process, at most so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def rss_mb(pid: int) -> float:
+    """Resident memory of a process now (Linux). Its peak would be that of the process that it was forked from."""
+    found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    return int(found[1]) / 1024 if found else 0.0
 
 
 def aiokafka(plan: Plan) -> Told:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 import time
@@ -17,7 +16,7 @@ from urllib.request import urlopen
 import msgspec
 
 from benchmarks.race import TESTS, RaceError, cpu_seconds
-from benchmarks.recovery.peers import Plan, Told
+from benchmarks.recovery.peers import Plan, Told, rss_mb
 from benchmarks.recovery.results import Run, Sweep
 from stream.settings import Settings
 from support.worker_process import WorkerProcess
@@ -26,12 +25,6 @@ DEADLINE_SECONDS = 900.0
 """For one recovery of a worker: fifty times what a million records need."""
 POLL_SECONDS = 0.02
 MEGABYTE = 1 << 20
-
-
-def rss_mb(pid: int) -> float:
-    """Resident memory of a process now (Linux)."""
-    found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    return int(found[1]) / 1024 if found else 0.0
 
 
 def disk_mb(folder: Path) -> float:

@@ -34,7 +34,7 @@ class Sweep(Struct, frozen=True):
     records: int
     seconds: float
     stall_ms: float
-    """The longest that the event loop stood still meanwhile."""
+    """The longest that the event loop was held meanwhile, by its thread's processor time."""
     rss_mb: float
     """Of the process that held the store, when it was filled."""
 

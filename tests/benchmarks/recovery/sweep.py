@@ -1,5 +1,6 @@
 """`python -m benchmarks.recovery.sweep STORE COUNT FOLDER`: how long one look of the expiry over a partition's pending
-turns takes, and how long the event loop stands still at most meanwhile; one line of JSON."""
+turns takes, and how long the event loop is held at most meanwhile (by its thread's
+processor time, since a busy machine takes the processor away for longer); one line of JSON."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from benchmarks.recovery.processes import rss_mb
+from benchmarks.recovery.peers import rss_mb
 from benchmarks.recovery.records import pendings
 from benchmarks.recovery.results import Sweep
 from stream import state
@@ -48,10 +49,10 @@ async def measure(kind: str, count: int, folder: Path) -> Sweep:
 
     async def tick() -> None:
         nonlocal longest
-        last = time.perf_counter()
+        last = time.thread_time()
         while not over.is_set():
             await asyncio.sleep(0)
-            now = time.perf_counter()
+            now = time.thread_time()
             longest, last = max(longest, now - last), now
 
     ticking = asyncio.create_task(tick())
