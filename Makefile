@@ -7,7 +7,7 @@ LOCKS  := deploy/requirements
 export UV_SYSTEM_CERTS := 1
 COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml
 
-.PHONY: setup setup-test setup-train base lock demo test lint contracts bench-stream bench-experts bench-guard bench-bounds bench-ensemble bench-streams bench-tenants bench-hostile chaos clean
+.PHONY: setup setup-test setup-train base lock demo test lint contracts bench-stream bench-experts bench-guard bench-bounds bench-ensemble bench-streams bench-tenants bench-hostile bench-recovery chaos clean
 
 setup: $(VENV)/.runtime
 setup-test: $(VENV)/.test
@@ -100,6 +100,10 @@ bench-streams: setup-test
 # A few minutes: 10,000 tenants in 12 partitions: bytes in moments.v1, a worker's memory, catching up, forecasts, labels.
 bench-tenants: setup-test
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.tenants --output deploy/benchmarks/bench-tenants $(ARGS)
+
+# Ten minutes: a million pending turns, and how long a worker and others need to be ready with them.
+bench-recovery: setup-test
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.recovery --output deploy/benchmarks/bench-recovery $(ARGS)
 
 # Half an hour: workers, brokers, networks, disks and clocks fail over live traffic, with a report. What passed is kept in
 # the report, and a command that was interrupted goes on. ARGS="--scenario storm --seed 7 --again" for one of its pieces;

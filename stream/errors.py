@@ -8,7 +8,9 @@ StreamError
 ├── TopicsError            4   a topic is missing or not what the contract says
 ├── StateError             5   a state record or directory that this version cannot read
 │   ├── ForeignRecordError     bytes in a topic of ours that nobody of ours wrote: readers leave them out
-│   └── OffsetsMissingError    state exists, committed offsets do not: where to go on is the operator's choice
+│   ├── OffsetsMissingError    state exists, committed offsets do not: where to go on is the operator's choice
+│   ├── ChangelogCutError      records of the changelog are gone: whether to go on without is the operator's choice
+│   └── StateInUseError        another worker has the directory open
 ├── PassingError               starting again is the remedy
 │   ├── FencedError        6   another worker owns the partition now
 │   ├── WriteError         7   the broker did not acknowledge a record in time
@@ -50,6 +52,14 @@ class ForeignRecordError(StateError):
 
 
 class OffsetsMissingError(StateError):
+    pass
+
+
+class ChangelogCutError(StateError):
+    pass
+
+
+class StateInUseError(StateError):
     pass
 
 

@@ -50,7 +50,7 @@ async def expire_conversations(
 
 def scored_before(at_ms: int) -> IsOver:
     """Pending records of turns decided before `at_ms` (ms since 1970)."""
-    return lambda value: state.decode_pending(value).scored_at_ms < at_ms
+    return lambda value: state.decode_pending_age(value).scored_at_ms < at_ms
 
 
 def written_before(at_ms: int) -> IsOver:
@@ -64,7 +64,7 @@ async def keep_claims(ownership: Ownership, every: float = CLAIM_SECONDS) -> Non
         await asyncio.sleep(every)
         for partition in list(ownership.partitions.values()):
             if ownership.owner_of(partition.number, partition.generation) is not None:
-                await partition.write({state.CLAIM: b""})
+                await partition.write({state.CLAIM: ownership.claim_value})
 
 
 async def sweep(partition: Partition, ownership: Ownership, prefix: bytes, over: IsOver) -> int:

@@ -55,12 +55,17 @@ class StateStore(base.Store[Any, Any]):
     async def on_rebalance(
         self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
     ) -> None:
-        await _of(self).ownership.claim(assigned, self.app.assignor.assigned_actives(), generation_id)
+        assignor = self.app.assignor
+        actives, standbys = assignor.assigned_actives(), assignor.assigned_standbys()
+        await _of(self).ownership.claim(assigned, actives, standbys, generation_id)
 
 
 class StateRecovery(Recovery):
     def need_recovery(self) -> bool:
         return False  # `on_recovery_completed` restores, with a reader of its own
+
+    def add_standby(self, table: Any, tp: TP) -> None:
+        """Faust reads no standby either: `standbys.py` does."""
 
     async def on_recovery_completed(self, generation_id: int = 0) -> None:
         """The hook that knows its generation, is awaited and may raise."""

@@ -40,11 +40,11 @@ async def existing(
             if since_ms is not None:
                 later = await consumer.offsets_for_times(dict.fromkeys(tps, max(0, since_ms)))
                 starts = {tp: ends[tp] if at is None else at.offset for tp, at in later.items()}
-        spans = narrow({tp.partition: (starts[tp], ends[tp]) for tp in tps})
-        found = read_until(settings, topic, spans, settings.write_timeout)
-        async with aclosing(cast(Found, found)) as reading:
-            async for _, records in reading:
-                yield records
+            spans = narrow({tp.partition: (starts[tp], ends[tp]) for tp in tps})
+            found = read_until(consumer, topic, spans, settings.write_timeout)
+            async with aclosing(cast(Found, found)) as reading:
+                async for _, records in reading:
+                    yield records
     except (KafkaError, TimeoutError) as error:
         raise _silent(settings, error) from error
 

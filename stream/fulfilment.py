@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -28,6 +29,7 @@ from stream.records import Fulfilment, Revocation
 from stream.recount import Recount
 from stream.requests import Asked, fulfilment_key
 from stream.settings import Settings
+from stream.standbys import Standbys
 from stream.stores import Stores
 from stream.topics import TopicNames
 
@@ -54,6 +56,7 @@ class Fulfiller:
         countings: Countings,
         projection: Projection,
         stores: Stores,
+        standbys: Standbys,
         eraser: Eraser,
         recounted: Callable[[], None] = lambda: None,
     ) -> None:
@@ -66,6 +69,7 @@ class Fulfiller:
         self._requests = countings.requests
         self._projection = projection
         self._stores = stores
+        self._standbys = standbys
         self._eraser = eraser
         self._recounted = recounted
         self._settled: dict[bytes, Asked[Revocation]] = {}
@@ -132,6 +136,7 @@ class Fulfiller:
         if not self._ownership.generation:
             return
         await self._drop_folders()
+        await self._purge_standbys()
         for partition in list(self._ownership.partitions.values()):
             version = self._requests.version
             if self._aligned.get(partition.number) != (partition, version) and await self._align(partition):
@@ -147,10 +152,20 @@ class Fulfiller:
         """Of partitions that live elsewhere now: their owners erase what was to go, but not from this disk."""
         mark = self._requests.newest_erasure()
         if mark and mark != self._dropped:
-            dropped = self._stores.drop_unpurged(self._ownership.partitions, mark)
+            opened = {*self._ownership.partitions, *self._standbys.stores}
+            dropped = self._stores.drop_unpurged(opened, mark)
             if dropped:
                 log.info("state_folders_deleted", folders=dropped, reason="they may hold what was to be forgotten")
             self._dropped = mark
+
+    async def _purge_standbys(self) -> None:
+        """Once the owner's deletions have come to a standby: its reckoning stands behind them in the changelog."""
+        mark = self._requests.newest_erasure()
+        for number, store in list(self._standbys.stores.items()) if mark else ():
+            through = _reckoning_in(store.get(state.RECKONING)).through
+            done = all(through.get(place, -1) >= offset for place, offset in self._requests.through.items())
+            if done and store.purged != mark:
+                await apart(partial(store.purge, TEXTS, mark), f"purge-{number}")
 
     async def _align(self, partition: Partition) -> bool:
         """Bring one partition in line; False when it must be tried again."""
@@ -210,5 +225,8 @@ class Fulfiller:
 
 
 def _reckoning_of(partition: Partition) -> state.Reckoning:
-    stored = partition.get(state.RECKONING)
+    return _reckoning_in(partition.get(state.RECKONING))
+
+
+def _reckoning_in(stored: bytes | None) -> state.Reckoning:
     return UNTOUCHED if stored is None else state.decode_reckoning(stored)

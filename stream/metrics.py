@@ -86,3 +86,10 @@ class Metrics:
             registry=r,
         )
         self.recovered = Gauge("aegis_recovery_records", "Changelog records read by recoveries.", registry=r)
+        self.recovery_left = Gauge(
+            "aegis_recovery_records_left", "Changelog records that the running recovery has still to read.", registry=r
+        )
+        self.standbys = Gauge("aegis_standbys", "Partitions of others of which a copy is kept up here.", registry=r)
+        self.standby_lag = Gauge(
+            "aegis_standby_lag_records", "Changelog records that those copies have still to read.", registry=r
+        )

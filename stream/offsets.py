@@ -10,6 +10,7 @@ from typing import Any, Literal
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError as CoordinatorNotAvailable
+from aiokafka.errors import NotCoordinatorForGroupError as NotCoordinator
 from aiokafka.errors import for_code
 
 from stream import connection
@@ -29,8 +30,7 @@ async def seek(settings: Settings, to: Place, every: bool = False) -> list[str]:
     topic is missing, when the group has members (a worker runs) and when no broker answers.
     """
     async with connected(settings) as admin:
-        await _await_coordinator(admin, settings.app_id)
-        await _refuse_members(admin, settings)
+        await refuse_members(admin, settings)
         tps = await _inputs(admin, settings)
         committed = {tp: at.offset for tp, at in (await admin.list_consumer_group_offsets(settings.app_id)).items()}
         consumer = connection.consumer(settings, group_id=settings.app_id)
@@ -47,19 +47,8 @@ async def seek(settings: Settings, to: Place, every: bool = False) -> list[str]:
     return [f"{tp.topic}[{tp.partition}]: {_shown(committed.get(tp, -1))} -> {targets[tp]}" for tp in sorted(targets)]
 
 
-async def _await_coordinator(admin: AIOKafkaAdminClient, group: str) -> None:
-    """A cluster in which nobody has committed yet makes its topic of offsets at the first question; `connected` ends
-    the wait."""
-    while True:
-        try:
-            await admin.find_coordinator(group)
-        except CoordinatorNotAvailable:
-            await asyncio.sleep(POLL_SECONDS)
-        else:
-            return
-
-
-async def _refuse_members(admin: AIOKafkaAdminClient, settings: Settings) -> None:
+async def refuse_members(admin: AIOKafkaAdminClient, settings: Settings) -> None:
+    """Raises TopicsError while a worker is in the group."""
     group, timeout = settings.app_id, f"{settings.session_timeout:g} s"
     members, state = await workers(admin, group)
     if members:
@@ -71,12 +60,20 @@ async def _refuse_members(admin: AIOKafkaAdminClient, settings: Settings) -> Non
 
 async def workers(admin: AIOKafkaAdminClient, group: str) -> tuple[int, str]:
     """How many workers the group has, and its state as Kafka calls it; one that ended by itself counts until its
-    session has timed out."""
-    (response,) = await admin.describe_consumer_groups([group])
-    code, _, state, _, _, members = response.groups[0][:6]
-    if code:
-        raise for_code(code)(group)
-    return len(members), str(state)
+    session has timed out.
+
+    A cluster in which nobody has committed yet makes its topic of offsets at the first question, and moves it to its
+    leaders: whoever calls this bounds the wait (`connected` does)."""
+    while True:
+        try:
+            (response,) = await admin.describe_consumer_groups([group])
+            code, _, state, _, _, members = response.groups[0][:6]
+            if code:
+                raise for_code(code)(group)
+        except (CoordinatorNotAvailable, NotCoordinator):
+            await asyncio.sleep(POLL_SECONDS)
+        else:
+            return len(members), str(state)
 
 
 async def _inputs(admin: AIOKafkaAdminClient, settings: Settings) -> list[TopicPartition]:

@@ -14,11 +14,13 @@ from faust.types import TP
 
 from stream import state
 from stream.errors import OffsetsMissingError, StreamError, WriteError
-from stream.partitions import Fatal, Partition, apply_changelog
+from stream.health import RECOVERING
+from stream.partitions import Fatal, Partition
 from stream.producer import Outgoing, Producer
-from stream.reading import read_until
+from stream.recovery import Recovery
 from stream.refusals import allowed
 from stream.settings import Settings
+from stream.standbys import Standbys
 from stream.stores import EMPTY, PartitionStore
 from stream.topics import TopicNames
 
@@ -26,8 +28,6 @@ log = structlog.get_logger()
 
 SETTLE_SHARE = 0.2
 """Of the session time-out, for a write that a background task began just before the rebalance."""
-PROGRESS_SECONDS = 5.0
-"""Between two progress lines of a recovery."""
 
 
 class Inputs(Protocol):
@@ -49,6 +49,7 @@ class Ownership:
         open_store: Callable[[int], PartitionStore],
         fatal: Fatal,
         prepare: Callable[[], Awaitable[None]],
+        standbys: Standbys,
     ) -> None:
         """`prepare` is awaited after recovery, before any input is worked on."""
         self._settings = settings
@@ -57,14 +58,26 @@ class Ownership:
         self._open_store = open_store
         self._fatal = fatal
         self._prepare = prepare
+        self._standbys = standbys
+        self.recovery = Recovery(settings, self._names.changelog)
         self.partitions: dict[int, Partition] = {}
         self.generation = 0
         self.claimed = 0
-        self.recovered_records = 0
 
     def owner_of(self, number: int, generation: int) -> Partition | None:
         """The partition, if work on it may begin in this generation of the group."""
         return self.partitions.get(number) if generation == self.generation else None
+
+    @property
+    def claim_value(self) -> bytes:
+        """Of the record that says whose a partition is."""
+        return state.claim_value(self._producer.partitions(self._names.changelog))
+
+    def trouble(self) -> str | None:
+        """Why nothing is worked on now, with how far the recovery is; None when something is."""
+        if self.generation:
+            return None
+        return str(self.recovery.progress or RECOVERING)
 
     def last_offset(self, number: int) -> int:
         """What Faust is told of the store: the claim, which is the last record, so that it reads nothing itself."""
@@ -75,9 +88,9 @@ class Ownership:
         """Begin nothing more: the group is about to change. What has begun may end until the next claim."""
         self.generation = 0
 
-    async def claim(self, assigned: set[TP], actives: set[TP], generation: int) -> None:
+    async def claim(self, assigned: set[TP], actives: set[TP], standbys: set[TP], generation: int) -> None:
         """Take the partitions whose changelog is active here and all of whose inputs are assigned; give back the
-        others."""
+        others, or keep them as the standbys that they are to be."""
         self.release()
         self.claimed = 0
         for partition in self.partitions.values():
@@ -86,15 +99,9 @@ class Ownership:
         whole = {n for n in mine if {TP(self._names.turns, n), TP(self._names.labels, n)} <= assigned}
         if mine != whole:
             log.warning("partitions_incomplete", partitions=sorted(mine - whole), remedy="aegis topics check")
-        for number in set(self.partitions) - whole:
-            self.partitions.pop(number).close()
+        followed = {tp.partition for tp in standbys if tp.topic == self._names.changelog} - whole
         try:
-            for number in whole - set(self.partitions):
-                store = self._open_store(number)
-                sums = self._settings.cache_bytes // 4 // max(1, self._producer.partitions(self._names.changelog))
-                self.partitions[number] = Partition(
-                    number, self._names.changelog, store, self._producer, self._fatal, sums
-                )
+            self._exchange(whole, followed)
             await asyncio.gather(*(self._claim(partition) for partition in self.partitions.values()))
         except StreamError as error:
             self._fatal(error)
@@ -105,6 +112,19 @@ class Ownership:
             raise failure from error
         self.claimed = generation
 
+    def _exchange(self, owned: set[int], followed: set[int]) -> None:
+        """Stores change hands without an await, so that no two tasks ever have one."""
+        left = {number: self.partitions.pop(number).detach() for number in set(self.partitions) - owned}
+        for number in left.keys() - followed:
+            left.pop(number).close()
+        for number in owned - set(self.partitions):
+            store = self._standbys.take(number) or self._open_store(number)
+            sums = self._settings.cache_bytes // 4 // max(1, self._producer.partitions(self._names.changelog))
+            self.partitions[number] = Partition(
+                number, self._names.changelog, store, self._producer, self._fatal, sums
+            )
+        self._standbys.follow(followed, left)
+
     async def _claim(self, partition: Partition) -> None:
         if not await partition.settle(self._settings.session_timeout * SETTLE_SHARE):
             raise WriteError(
@@ -113,7 +133,7 @@ class Ownership:
             )
         await self._producer.fence(self._names.changelog, partition.number)
         await self._producer.fence(self._names.verdicts, partition.number)
-        claim = Outgoing(state.CLAIM, str(self._settings.partitions).encode())
+        claim = Outgoing(state.CLAIM, self.claim_value)
         [(base, _)] = await self._producer.append(self._names.changelog, partition.number, [claim])
         partition.next_offset = base + 1
 
@@ -125,34 +145,15 @@ class Ownership:
         loop = asyncio.get_running_loop()
         started = loop.time()
         log.info("recovery_started", generation=generation, offsets=sum(end - start for start, end in spans.values()))
-        try:
-            records = await self._read(spans, generation)
-        except TimeoutError as error:
-            stall = f"{self._settings.write_timeout:g} s"
-            raise WriteError(f"recovery of {self._names.changelog} read nothing for {stall}: is it online?") from error
+        stores = {number: partition.store for number, partition in self.partitions.items()}
+        records = await self.recovery.run(stores, spans, lambda: self.claimed != generation)
         if self.claimed != generation:
             return
         for partition in self.partitions.values():
             partition.store.apply((), partition.next_offset - 1)
             partition.rebuild()
-        log.info("recovery_ended", generation=generation, records=records, seconds=round(loop.time() - started, 3))
-
-    async def _read(self, spans: dict[int, tuple[int, int]], generation: int) -> int:
-        """Apply the records of these spans (first offset, offset to stop before) to their stores; returns how many."""
-        loop, records = asyncio.get_running_loop(), 0
-        told, settings = loop.time(), self._settings
-        async for number, batch in read_until(
-            settings, self._names.changelog, spans, settings.write_timeout
-        ):
-            if self.claimed != generation:
-                break
-            apply_changelog(self.partitions[number].store, batch)
-            records += len(batch)
-            if loop.time() - told > PROGRESS_SECONDS:
-                told = loop.time()
-                log.info("recovery_progress", records=records)
-        self.recovered_records += records
-        return records
+        seconds = loop.time() - started
+        log.info("recovery_ended", generation=generation, records=records, seconds=round(seconds, 3))
 
     async def begin(self, inputs: Inputs, generation: int) -> bool:
         """Seek the inputs and declare the partitions ready. False when a newer assignment has overtaken this one."""
@@ -191,6 +192,7 @@ class Ownership:
         for partition in self.partitions.values():
             partition.close()
         self.partitions.clear()
+        self._standbys.close()
 
 
 def _choose_offsets(tp: TP, what: str) -> OffsetsMissingError:

@@ -4,7 +4,7 @@ import asyncio
 import heapq
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from aiokafka.errors import KafkaError
@@ -15,7 +15,7 @@ from stream import state
 from stream.bounded import Bounded, bytes_of
 from stream.errors import StreamError, WriteError
 from stream.producer import Outgoing, Written, fenced
-from stream.stores import PartitionStore
+from stream.stores import MemoryStore, PartitionStore
 
 SUMS_BYTES = 4 << 20
 """Of decoded moments in one partition, unless told otherwise: 240 contexts."""
@@ -114,7 +114,11 @@ class Partition:
                 self._fatal(stranger)
                 raise stranger
             self.next_offset += count
-        self.store.apply(items.items(), self.next_offset - 1)
+        try:
+            self.store.apply(items.items(), self.next_offset - 1)
+        except StreamError as error:
+            self._fatal(error)
+            raise
         applied = self._unacknowledged.popleft()
         assert applied is items, "writes are acknowledged in their order"
 
@@ -165,18 +169,23 @@ class Partition:
         prefixes = (state.PENDING, state.MOMENTS, state.EARLY, state.CONVERSATION)
         return any(True for prefix in prefixes for _ in self.store.scan(prefix))
 
-    def close(self) -> None:
+    def detach(self) -> PartitionStore:
+        """The partition has moved away: whoever gets its store is the only one to touch it. What is acknowledged to us
+        after this stands in the changelog, where the store is brought up to it."""
         self.generation = 0
-        self.store.close()
+        store, self.store = self.store, MemoryStore()
+        return store
+
+    def close(self) -> None:
+        self.detach().close()
 
 
 EARLY_BYTE = state.EARLY[0]
 
 
-def apply_changelog(store: PartitionStore, records: Iterable[Any]) -> None:
+def apply_changelog(store: PartitionStore, records: Sequence[Any]) -> None:
     """Bring a store up to the last of these records (aiokafka ConsumerRecord, in offset order)."""
-    batch = list(records)
-    store.apply(((r.key, r.value) for r in batch if r.key != state.CLAIM), batch[-1].offset)
+    store.apply([(r.key, r.value) for r in records if r.key != state.CLAIM], records[-1].offset)
 
 
 def now_ms() -> int:

@@ -16,11 +16,12 @@ FETCH_BYTES = 4 << 20
 
 
 @asynccontextmanager
-async def reader(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
-    """A consumer without a group, and so without commits and rebalances."""
+async def reader(settings: Settings, reset: str = "earliest") -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer without a group, and so without commits and rebalances. With `reset` "none" it raises
+    OffsetOutOfRangeError where the log was cut, instead of going on behind the cut."""
     consumer = connection.consumer(
         settings,
-        auto_offset_reset="earliest",
+        auto_offset_reset=reset,
         max_partition_fetch_bytes=FETCH_BYTES,
         fetch_max_wait_ms=200,
         metadata_max_age_ms=METADATA_MS,
@@ -44,7 +45,7 @@ async def take_up(consumer: AIOKafkaConsumer, tps: Iterable[TopicPartition]) -> 
 
 
 async def read_until(
-    settings: Settings, topic: str, spans: Mapping[int, tuple[int, int]], stall: float
+    consumer: AIOKafkaConsumer, topic: str, spans: Mapping[int, tuple[int, int]], stall: float
 ) -> AsyncIterator[tuple[int, list[Any]]]:
     """Records of partitions of a topic: `spans` gives, for each partition, the first offset and the offset to stop
     before.
@@ -54,20 +55,20 @@ async def read_until(
     tps = {TopicPartition(topic, p): end for p, (start, end) in spans.items() if start < end}
     if not tps:
         return
-    async with reader(settings) as consumer:
-        consumer.assign(list(tps))
-        for tp in tps:
-            consumer.seek(tp, spans[tp.partition][0])
-        while tps:
-            async with asyncio.timeout(stall):
-                found: dict[TopicPartition, list[Any]] = {}
-                while not found and not await _reached(consumer, tps):
-                    found = await consumer.getmany(*tps, timeout_ms=500)
-            for tp, records in found.items():
-                if wanted := [r for r in records if r.offset < tps[tp]]:
-                    yield tp.partition, wanted
-            for tp in await _reached(consumer, tps):
-                del tps[tp]
+    consumer.assign(list(tps))
+    for tp in tps:
+        consumer.seek(tp, spans[tp.partition][0])
+    while tps:
+        async with asyncio.timeout(stall):
+            found: dict[TopicPartition, list[Any]] = {}
+            while not found and not await _reached(consumer, tps):
+                found = await consumer.getmany(*tps, timeout_ms=500)
+        for tp, records in found.items():
+            end = tps[tp]
+            if wanted := records if records[-1].offset < end else [r for r in records if r.offset < end]:
+                yield tp.partition, wanted
+        for tp in await _reached(consumer, tps):
+            del tps[tp]
 
 
 async def _reached(consumer: AIOKafkaConsumer, tps: Mapping[TopicPartition, int]) -> list[TopicPartition]:

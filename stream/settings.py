@@ -146,6 +146,11 @@ class Settings(BaseSettings):
     """Where a partition's state lives: on disk, where a restart reads only what is new, or in memory."""
     data_dir: Path = Path(".aegis/state")
     """Folder of the on-disk state. It may be lost at any time: the changelog is the truth."""
+    standbys: int = Field(default=0, ge=0, le=10)
+    """Copies of each partition's state that other workers keep up, so that a takeover reads only what was written last.
+    None by default: a takeover waits for the session time-out first (10 s), and reading a partition anew takes seconds
+    (a million pending turns about ten); each copy reads the whole changelog once more and takes its disk, and Faust
+    spreads partitions less evenly when there are any. Needs more workers than copies."""
     label_horizon: Seconds = Field(default=7 * 86400.0, ge=1.0, le=365 * 86400.0)
     """Seconds after its verdict during which a turn's label is still learned. People answer within days; each day more
     keeps a day's turns (about 300 bytes each) in the state."""

@@ -8,16 +8,22 @@ so must a turn's decision and its place in its conversation."""
 import struct
 from functools import lru_cache
 from hashlib import blake2b
+from importlib.metadata import version
 from typing import TypeVar
 
 import msgspec
 
+from ensemble.codec import VERSION as MOMENTS_VERSION
+from ensemble.codec import decode as decode_moments
+from ensemble.errors import EnsembleError
 from ensemble.votes import Vote, majority
 from stream.codecs import UNREADABLE
 from stream.errors import StateError
 from stream.records import Role
 
 SCHEMA_VERSION = 1
+VERSION = version("aegis-stream")
+"""Of this application: what a record of a newer schema asks the operator to run."""
 CLAIM = b"\0claim"
 PENDING, MOMENTS, EARLY, CONVERSATION = b"p", b"m", b"e", b"c"
 RECKONING = b"r"
@@ -102,6 +108,19 @@ class Conversation(msgspec.Struct, frozen=True, array_like=True, gc=False):
     said: tuple[tuple[str, str], ...]
 
 
+class Head(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What every record but moments begins with."""
+
+    version: int
+
+
+class PendingAge(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The head of a `Pending`: what a sweep over all of them needs, in a third of the time."""
+
+    version: int
+    scored_at_ms: int
+
+
 class ConversationAge(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The head of a `Conversation`: what a sweep over all of them needs, without their texts."""
 
@@ -125,13 +144,20 @@ _early = msgspec.msgpack.Decoder(Early)
 _conversation = msgspec.msgpack.Decoder(Conversation)
 _age = msgspec.msgpack.Decoder(ConversationAge)
 _reckoning = msgspec.msgpack.Decoder(Reckoning)
+_pending_age = msgspec.msgpack.Decoder(PendingAge)
+_head = msgspec.msgpack.Decoder(Head)
 encode = _encoder.encode
-_T = TypeVar("_T", Pending, Early, Conversation, ConversationAge, Reckoning)
+_T = TypeVar("_T", Pending, Early, Conversation, ConversationAge, Reckoning, PendingAge, Head)
 
 
 def decode_pending(value: bytes) -> Pending:
     """Raise StateError if another version wrote it, or if it is not a pending record."""
     return _checked(_pending, value)
+
+
+def decode_pending_age(value: bytes) -> PendingAge:
+    """The head of a pending record; raise as `decode_pending` does."""
+    return _checked(_pending_age, value)
 
 
 def decode_early(value: bytes) -> Early:
@@ -178,6 +204,47 @@ def _foreign(why: str) -> StateError:
     return StateError(
         f"a state record cannot be read ({why}): it was not written by this application; check AEGIS_APP_ID"
     )
+
+
+_LONG_ARRAY = bytes([0xDC])
+"""What a msgpack array of 16 items or more begins with; its length takes two bytes more, a shorter one's none."""
+
+
+def refuse_unknown(key: bytes, value: bytes) -> None:
+    """Raise StateError for a record that this version cannot read. For recoveries: the version alone is looked at, so
+    that it costs less than reading the record from the broker does."""
+    if key[:1] == MOMENTS:
+        if len(value) < 3 or value[2] != MOMENTS_VERSION:
+            try:
+                decode_moments(value)
+            except EnsembleError as error:
+                raise StateError(str(error)) from error
+    elif (value[3:4] if value[:1] == _LONG_ARRAY else value[1:2]) != _CURRENT:
+        _checked(_head, value)
+
+
+_CURRENT = bytes([SCHEMA_VERSION])
+
+
+class _Claim(msgspec.Struct):
+    partitions: int
+    version: str
+
+
+_claim = msgspec.json.Decoder(_Claim)
+
+
+def claim_value(partitions: int) -> bytes:
+    """Of the record that marks who may write: how many partitions its writer knew, and which version it was."""
+    return msgspec.json.encode(_Claim(partitions, VERSION))
+
+
+def claimed_by(value: bytes | None) -> str | None:
+    """The version of the application that wrote a claim; None for one that does not say."""
+    try:
+        return _claim.decode(value).version if value else None
+    except msgspec.DecodeError:
+        return None
 
 
 def pending_key(tenant: str, turn_id: str) -> bytes:

@@ -53,7 +53,9 @@ class Watch:
             await asyncio.sleep(INTERVAL)
             self._metrics.ready.set(1 if self._ready() else 0)
             self._metrics.owned.set(len(self._ownership.partitions) if self._ownership.generation else 0)
-            self._metrics.recovered.set(self._ownership.recovered_records)
+            recovery = self._ownership.recovery
+            self._metrics.recovered.set(recovery.records)
+            self._metrics.recovery_left.set(recovery.progress.left if recovery.progress is not None else 0)
             if waited := self._producer.overdue():
                 self._fatal(WriteError(f"the broker has not acknowledged a record for {waited:.0f} s"))
             at_rest = all(pipeline.at_rest for pipeline in self._pipelines)

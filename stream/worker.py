@@ -32,7 +32,7 @@ from stream.expert_swaps import ExpertSwaps, Supply
 from stream.expiry import expire_conversations, expire_pending, keep_claims
 from stream.faust_app import AegisApp, StateTables, store_url
 from stream.fulfilment import Fulfiller
-from stream.health import RECOVERING, Health
+from stream.health import Health
 from stream.learn import LABELS_TOGETHER, Learner
 from stream.metrics import Metrics
 from stream.ownership import Ownership
@@ -47,7 +47,9 @@ from stream.rights import refuse_lacking
 from stream.roster import Roster
 from stream.score import Scorer
 from stream.settings import Settings
+from stream.standbys import Standbys
 from stream.stores import Stores
+from stream.topic_ids import topic_id
 from stream.topics import METADATA_MS, TopicNames
 from stream.topics_admin import check
 from stream.view import MergedView
@@ -105,8 +107,11 @@ class Worker:
         self.view = MergedView(settings)
         self.roster = Roster(panel)
         self.countings = Countings(self.policies)
-        stores = Stores(settings.store, settings.data_dir)
-        self.ownership = Ownership(settings, self.producer, stores.open, self.fatal, self._prepare)
+        self.stores = Stores(settings.store, settings.data_dir, settings.app_id, self.names.changelog)
+        self.standbys = Standbys(settings, self.names.changelog, self.stores.open, self.metrics)
+        self.ownership = Ownership(
+            settings, self.producer, self.stores.open, self.fatal, self._prepare, self.standbys
+        )
         self.swaps = ExpertSwaps(settings, self.roster, supply, self.metrics, self.view.touch_all)
         self.weights = WeightsPublisher(
             settings, self.producer, self.ownership, self.view, self.policies, self.roster, self.metrics
@@ -123,7 +128,8 @@ class Worker:
             self.ownership,
             self.countings,
             self.projection,
-            stores,
+            self.stores,
+            self.standbys,
             eraser,
             self.view.touch_all,
         )
@@ -149,7 +155,7 @@ class Worker:
 
     def _trouble(self) -> str | None:
         """Why it is not ready: it has not its partitions, or a thread of its experts has died."""
-        return self.roster.failure or (None if self.ownership.generation else RECOVERING)
+        return self.roster.failure or self.ownership.trouble()
 
     def _create_app(self) -> AegisApp:
         app = AegisApp(**_faust_settings(self.settings))
@@ -192,9 +198,10 @@ class Worker:
             log.warning("drain_incomplete", seconds=deadline)
 
     async def start(self) -> None:
-        """Raises TopicsError when the topics are not what the contract says."""
+        """Raises TopicsError when the topics are not what the contract says, StateError when the state has no place."""
         await _refuse_mismatches(self.settings)
-        self.settings.data_dir.mkdir(parents=True, exist_ok=True)
+        self.stores.prepare()
+        self.stores.topic_id = await topic_id(self.settings, self.names.changelog)
         self.app.loop = asyncio.get_running_loop()
         await self.producer.start(vars(self.names).values())
         await self.health.start()
@@ -218,7 +225,7 @@ class Worker:
         )
         self._background(lambda: expire_pending(self.ownership, self.metrics, self.settings.label_horizon))
         self._background(lambda: expire_conversations(self.ownership, self.metrics, self.settings))
-        self._background(lambda: keep_claims(self.ownership))
+        self._background(lambda: keep_claims(self.ownership), self.standbys.run)
         await self.app.start()
         _calm_collector()
 
@@ -368,7 +375,7 @@ def _faust_settings(settings: Settings) -> dict[str, Any]:
         "consumer_group_instance_id": settings.instance_id,
         "topic_allow_declare": False,
         "topic_disable_leader": True,
-        "table_standby_replicas": 0,
+        "table_standby_replicas": settings.standbys,
         "stream_wait_empty": False,
         "stream_buffer_maxsize": BUFFERED_EVENTS,
         "consumer_auto_offset_reset": "earliest",

@@ -92,7 +92,7 @@ def main(count: int, rounds: int, only: tuple[str, ...], output: Path | None) ->
     On the broker that AEGIS_BROKER names, else on an embedded one in a temporary folder.
     """
     try:
-        with _broker() as (bootstrap, folder):
+        with broker() as (bootstrap, folder):
             runs = tuple(_rounds(Arena(bootstrap, folder), chosen(only), count, rounds))
     except RaceError as error:
         raise click.ClickException(str(error)) from error
@@ -120,7 +120,7 @@ def _rounds(arena: Arena, contestants: tuple[Contestant, ...], count: int, round
 
 
 @contextmanager
-def _broker() -> Iterator[tuple[str, Path]]:
+def broker() -> Iterator[tuple[str, Path]]:
     with tempfile.TemporaryDirectory(prefix="aegis-bench-") as name:
         folder = Path(name)
         named = os.environ.get("AEGIS_BROKER")

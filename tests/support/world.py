@@ -148,8 +148,9 @@ class World:
         self.scorer.requests = countings.requests
         self.learner = Learner(self.settings, producer, view, self.projection, letters, metrics, countings, clock)
         stores: Any = SimpleNamespace(drop_unpurged=lambda opened, mark: 0)
+        standbys: Any = SimpleNamespace(stores={})
         self.fulfiller = Fulfiller(
-            self.settings, producer, ownership, countings, self.projection, stores,
+            self.settings, producer, ownership, countings, self.projection, stores, standbys,
             Eraser(self.scorer.deciding, self._committed),
         )  # fmt: skip
         self.looking = None

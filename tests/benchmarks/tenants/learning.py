@@ -60,7 +60,7 @@ async def learning() -> Learning:
     count = SLICES * LABELS_TOGETHER
     with tempfile.TemporaryDirectory(prefix="aegis-bench-") as folder:
         settings, log = Settings(store="rocksdict", data_dir=Path(folder)), Log()
-        store = Stores("rocksdict", Path(folder)).open(0)
+        store = Stores("rocksdict", Path(folder), "bench", "changelog").open(0)
         store.apply(_state(count), 0)
         wired: Any = log
         partition = Partition(0, "changelog", store, wired, _end)
