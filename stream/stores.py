@@ -24,6 +24,9 @@ class PartitionStore(Protocol):
     offset: int
 
     def get(self, key: bytes) -> bytes | None: ...
+    def get_many(self, keys: list[bytes]) -> list[bytes | None]:
+        """What `get` gives of each of these."""
+
     def apply(self, items: Iterable[tuple[bytes, bytes | None]], offset: int) -> None:
         """Apply changelog records in order (None deletes) and move to `offset`, in one step."""
 
@@ -44,6 +47,9 @@ class MemoryStore:
 
     def get(self, key: bytes) -> bytes | None:
         return self._data.get(key)
+
+    def get_many(self, keys: list[bytes]) -> list[bytes | None]:
+        return list(map(self._data.get, keys))
 
     def apply(self, items: Iterable[tuple[bytes, bytes | None]], offset: int) -> None:
         data = self._data
@@ -94,6 +100,10 @@ class RocksStore:
     def get(self, key: bytes) -> bytes | None:
         value: bytes | None = self._db.get(key)
         return value
+
+    def get_many(self, keys: list[bytes]) -> list[bytes | None]:
+        values: list[bytes | None] = self._db.get(keys)
+        return values
 
     def apply(self, items: Iterable[tuple[bytes, bytes | None]], offset: int) -> None:
         batch = WriteBatch(raw_mode=True)
