@@ -177,7 +177,7 @@ class Producer:
     def _build(self, records: Sequence[Outgoing]) -> list[tuple[Any, int]]:
         """Record batches and how many records each holds. Filled below `BatchBuilder.append`, which asks the clock and
         makes a call of names for every record."""
-        now, built, rest = time.time_ns() // 1_000_000, [], iter(records)
+        now, built, rest = time.time_ns() // 1_000_000, list[tuple[Any, int]](), iter(records)
         record = next(rest, None)
         while record is not None or not built:
             batch, count = self._aio.create_batch(), 0

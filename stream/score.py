@@ -137,11 +137,12 @@ class Scorer:
         keys = [state.pending_key(turn.tenant, turn.turn_id) for _, turn in came]
         for (record, turn), key, stored in zip(came, keys, partition.get_many(keys), strict=True):
             digest = state.digest(turn.role, turn.text)
-            known: Arrival | state.Pending
+            again: state.Pending | int
             if (place := places.get(key)) is not None:
-                known, again = fresh.arrivals[place], place
+                before, again = fresh.arrivals[place].digest, place
             elif stored is not None:
-                known = again = state.decode_pending(stored)
+                again = state.decode_pending(stored)
+                before = again.digest
             else:
                 place = places[key] = len(fresh.arrivals)
                 history, note = fresh.memory.recall(partition, turn, record.offset, record.timestamp)
@@ -150,10 +151,10 @@ class Scorer:
                 reading.fresh.append((key, place, note))
                 reading.turns.append((turn, place))
                 continue
-            if known.digest != digest:
+            if before != digest:
                 reading.letters.append((record, REUSED))
                 continue
-            if known is again:
+            if place is None:
                 self._metrics.repeated.inc()
             reading.turns.append((turn, again))
 

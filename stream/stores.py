@@ -102,7 +102,7 @@ class RocksStore:
         return value
 
     def get_many(self, keys: list[bytes]) -> list[bytes | None]:
-        values: list[bytes | None] = self._db.get(keys)
+        values: list[bytes | None] = self._db.get(keys)  # type: ignore[arg-type,assignment]  # raw mode: keys are bytes
         return values
 
     def apply(self, items: Iterable[tuple[bytes, bytes | None]], offset: int) -> None:
