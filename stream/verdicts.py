@@ -77,7 +77,7 @@ def decide(
             SCHEMA_VERSION, now_ms, arrival.digest, arrival.partition, arrival.offset,
             max(0, now_ms - arrival.timestamp_ms), context, policy.name, label,
             experts, advised, slept, weights, forecasts, score if decided else None, rounds, used, risks, ask, {},
-            is_asked(arrival.turn.tenant, arrival.turn.turn_id, arrival.offset, ask),
+            ask >= 1.0 or is_asked(arrival.turn.tenant, arrival.turn.turn_id, arrival.offset, ask),
         )  # fmt: skip
 
 
