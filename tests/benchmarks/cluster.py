@@ -118,6 +118,12 @@ class Cluster:
         finally:
             reader.close()
 
+    def members(self, group: str, topic: str) -> int:
+        """Members of the group that have a partition of the topic."""
+        described = self._admin.describe_consumer_groups([group], request_timeout=ANSWER_SECONDS)[group].result()
+        held = ([tp.topic for tp in member.assignment.topic_partitions] for member in described.members)
+        return sum(topic in topics for topics in held)
+
     def read(self, topic: str, start: Offsets, end: Offsets) -> Appended:
         """What stands from `start` up to `end`."""
         found, left = Appended(), {number: offset for number, offset in end.items() if offset > start.get(number, 0)}
