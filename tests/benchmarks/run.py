@@ -71,9 +71,10 @@ class Arena:
 
     def fleet(self, count: int) -> Fleet:
         """Groups of workers, each over turns of its own."""
-        return Fleet(self.cluster, self._fresh, count)
+        return Fleet(self.cluster, self.fresh, count)
 
-    def _fresh(self, run: str) -> Plan:
+    def fresh(self, run: str) -> Plan:
+        """A plan with topics of its own, which stand; the broker stamps its turns, too."""
         plan = self.plan(run, "run")
         self._contract(plan)
         return plan
@@ -87,7 +88,7 @@ class Arena:
         worker = settings(plan, "memory")
         asyncio.run(topics_admin.create(worker))
         names = TopicNames.of(worker)
-        self.cluster.stamp((names.changelog, names.verdicts))
+        self.cluster.stamp((names.changelog, names.verdicts, names.turns))
 
     def close(self) -> None:
         self.cluster.delete([self._unique, f"{QUIX}{self._unique}"])
@@ -104,7 +105,7 @@ def main(count: int, rounds: int, only: tuple[str, ...], output: Path | None) ->
     On the broker that AEGIS_BROKER names, else on an embedded one in a temporary folder.
     """
     try:
-        with _broker() as (bootstrap, folder):
+        with broker_of() as (bootstrap, folder):
             runs = tuple(_rounds(Arena(bootstrap, folder), chosen(only), count, rounds))
     except RaceError as error:
         raise click.ClickException(str(error)) from error
@@ -138,7 +139,8 @@ def _rounds(arena: Arena, contestants: tuple[Contestant, ...], count: int, round
 
 
 @contextmanager
-def _broker() -> Iterator[tuple[str, Path]]:
+def broker_of() -> Iterator[tuple[str, Path]]:
+    """The broker that AEGIS_BROKER names, else an embedded one; and a folder for a while."""
     with tempfile.TemporaryDirectory(prefix="aegis-bench-") as name:
         folder = Path(name)
         named = os.environ.get("AEGIS_BROKER")
