@@ -14,8 +14,6 @@ from statistics import median
 
 import click
 import msgspec
-from rich.console import Console
-from rich.progress import Progress
 
 from benchmarks.e2e.report import BARE, OURS, percentile, render
 from benchmarks.e2e.results import Latency, Results, Run
@@ -35,11 +33,9 @@ PACKAGES = ("aegis-stream", "onnxruntime-gpu", "tokenizers", "faust-streaming", 
 class Bench:
     """One benchmark: what it has measured so far."""
 
-    def __init__(self, texts: list[str], arena: Arena, progress: Progress) -> None:
+    def __init__(self, texts: list[str], arena: Arena) -> None:
         self._texts = texts
         self._arena = arena
-        self._progress = progress
-        self._task = progress.add_task("starting", total=None)
         self.runs: list[Run] = []
         self.latencies: list[Latency] = []
         self.capacity: dict[str, float] = {}
@@ -47,16 +43,16 @@ class Bench:
     def measure(self, bare: Contestant, rounds: int, seconds: float, instant: int) -> None:
         """Everything. `seconds` is how long turns come in each latency run."""
         with serving(self._arena.cluster, self._arena.fresh("shipped"), "shipped") as worker:
-            self._say("the worker warms up")
+            say("the worker warms up")
             worker.warm_up(self._texts)
             for number in range(rounds):
                 for key in (BARE, OURS) if number % 2 == 0 else (OURS, BARE):
-                    self._say(f"round {number + 1}: {key}")
+                    say(f"round {number + 1}: {key}")
                     self.runs.append(self._run(key, number, bare, worker))
             self.capacity["shipped"] = median(run.texts_per_s for run in self.runs if run.contestant == OURS)
             self._load("shipped", worker, seconds)
         with serving(self._arena.cluster, self._arena.fresh("instant"), "instant") as worker:
-            self._say("instant experts: capacity")
+            say("instant experts: capacity")
             worker.warm_up(self._texts)
             self.capacity["instant"] = instant / worker.judge(self._many(instant))
             self._load("instant", worker, seconds)
@@ -70,7 +66,7 @@ class Bench:
         for share in SHARES:
             rate = share * self.capacity[experts]
             texts = self._many(max(100, int(rate * seconds)))
-            self._say(f"{experts} experts: latency at {100 * share:.0f} % of capacity")
+            say(f"{experts} experts: latency at {100 * share:.0f} % of capacity")
             reached, times = worker.latencies(texts, rate)
             p50, p99 = percentile(times, 0.5), percentile(times, 0.99)
             self.latencies.append(Latency(experts, share, reached, len(times), p50, p99, max(times)))
@@ -78,8 +74,10 @@ class Bench:
     def _many(self, count: int) -> list[str]:
         return list(islice(cycle(self._texts), count))
 
-    def _say(self, what: str) -> None:
-        self._progress.update(self._task, description=what)
+
+def say(what: str) -> None:
+    """A line of progress, on standard error."""
+    click.echo(f"{datetime.now(UTC):%H:%M:%S} {what}", err=True)
 
 
 @click.command()
@@ -98,8 +96,8 @@ def main(count: int, rounds: int, seconds: float, instant: int, data: Path, outp
     found = data if data.is_file() else None
     texts, tokens = texts_of(read(found), count)
     try:
-        with broker_of() as (bootstrap, folder), Progress(console=Console(stderr=True)) as progress:
-            bench = _bench(texts, bootstrap, folder, progress, rounds, seconds, instant)
+        with broker_of() as (bootstrap, folder):
+            bench = _bench(texts, bootstrap, folder, rounds, seconds, instant)
     except (RaceError, ContestantError) as error:
         raise click.ClickException(str(error)) from error
     results = _results(texts, tokens, found, bench)
@@ -110,13 +108,12 @@ def main(count: int, rounds: int, seconds: float, instant: int, data: Path, outp
         output.with_suffix(".md").write_text(page)
 
 
-def _bench(
-    texts: list[str], bootstrap: str, folder: Path, progress: Progress, rounds: int, seconds: float, instant: int
-) -> Bench:
+def _bench(texts: list[str], bootstrap: str, folder: Path, rounds: int, seconds: float, instant: int) -> Bench:
     arena = Arena(bootstrap, folder)
     command = [sys.executable, "-m", "benchmarks.e2e.bare", str(ENCODER), str(save(texts, folder / "texts.json"))]
     try:
-        bench = Bench(texts, arena, progress)
+        bench = Bench(texts, arena)
+        say("the bare session finds its fastest batches")
         with started(BARE, command, folder) as bare:
             bare.ask()
             bench.measure(bare, rounds, seconds, instant)

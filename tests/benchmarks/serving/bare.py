@@ -19,6 +19,8 @@ TRIED = 200
 
 
 class Bare:
+    tried = TRIED
+
     def __init__(self, folder: Path, max_tokens: int = MAX_TOKENS) -> None:
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.no_padding()
@@ -27,7 +29,7 @@ class Bare:
         self._budget = 0
 
     def __call__(self, texts: list[str]) -> list[float]:
-        self._budget = self._budget or self._fastest(texts[:TRIED])
+        self._budget = self._budget or self._fastest(texts[: self.tried])
         return self._score(texts, self._budget)
 
     def _fastest(self, texts: list[str]) -> int:
