@@ -55,6 +55,10 @@ def test_a_latency_has_its_load_its_rate_and_its_percentiles() -> None:
     assert "Capacity with shipped experts: 48 turns/s." in text
 
 
+def test_the_page_tells_what_a_token_costs() -> None:
+    assert "- A token costs 1.01 core-ms" in page((50.0,), (48.0,))  # 2 cores, 48 texts of 41.3 tokens a second
+
+
 @pytest.mark.parametrize(("share", "value"), [(0.5, 50), (0.99, 99), (1.0, 100), (0.001, 1)])
 def test_a_percentile_is_the_smallest_value_that_so_many_do_not_exceed(share: float, value: float) -> None:
     assert percentile([float(n) for n in range(100, 0, -1)], share) == value

@@ -42,6 +42,7 @@ def render(results: Results) -> str:
                 NOTES,
                 "",
                 *_goal(results),
+                *_token(results),
                 "",
                 "## Latency",
                 "",
@@ -75,6 +76,15 @@ def _row(results: Results, key: str) -> str:
 def _goal(results: Results) -> list[str]:
     found = _ratios(results)
     return [f"- At least {GOAL:g} of the bare session: {judged(found, GOAL)}."] if found else []
+
+
+def _token(results: Results) -> list[str]:
+    """What `deploy/capacity.md` asks for."""
+    rate = results.capacity.get("shipped", 0.0)
+    cost = 1000 * results.cores / (rate * results.tokens) if rate else 0.0
+    return (
+        [f"- A token costs {cost:.2f} core-ms (all cores, over the worker's texts/s and their tokens)."] if cost else []
+    )
 
 
 def _latency(one: Latency) -> str:
