@@ -27,6 +27,8 @@ from benchmarks.serving.stage import DATA, read
 SHARES = (0.5, 0.8)
 INSTANT_TURNS = 100_000
 """Of the run that tells the capacity with instant experts."""
+FEWEST = 20
+"""Turns of a latency run, however slow the experts are."""
 PACKAGES = ("aegis-stream", "onnxruntime-gpu", "tokenizers", "faust-streaming", "aiokafka")
 
 
@@ -65,7 +67,7 @@ class Bench:
     def _load(self, experts: str, worker: Served, seconds: float) -> None:
         for share in SHARES:
             rate = share * self.capacity[experts]
-            texts = self._many(max(100, int(rate * seconds)))
+            texts = self._many(max(FEWEST, int(rate * seconds)))
             say(f"{experts} experts: latency at {100 * share:.0f} % of capacity")
             reached, times = worker.latencies(texts, rate)
             p50, p99 = percentile(times, 0.5), percentile(times, 0.99)
