@@ -113,9 +113,12 @@ def _highest(risks: npt.NDArray[np.float32]) -> dict[str, float]:
 
 
 def _rows(array: npt.NDArray[np.generic], dtype: str) -> list[bytes]:
-    """Each row's bytes."""
+    """Each row's bytes: one object where all rows are alike, as weights and statuses are while everybody is awake."""
     table = np.ascontiguousarray(array, dtype=dtype)
     width, whole = table.itemsize * table.shape[1], table.tobytes()
+    first = whole[:width]
+    if whole == first * len(table):
+        return [first] * len(table)
     return [whole[i : i + width] for i in range(0, len(whole), width)]
 
 
