@@ -82,3 +82,17 @@ def test_both_stores_hold_the_same_after_the_same_writes(writes: list[list[tuple
         assert sorted(memory.scan(b"")) == sorted((k, v) for k, v in rocks.scan(b"") if k != b"\0offset")
         assert memory.offset == rocks.offset
         rocks.close()
+
+
+@given(
+    st.dictionaries(st.binary(min_size=1, max_size=3), st.binary(max_size=3), max_size=8),
+    st.lists(st.binary(min_size=1, max_size=3), max_size=8),
+)
+def test_many_keys_are_answered_as_each_alone(items: dict[bytes, bytes], keys: list[bytes]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        for kind in ("memory", "rocksdict"):
+            store = Stores(kind, Path(folder)).open(0)
+            store.apply(items.items(), 0)
+            asked = [*keys, *items]
+            assert store.get_many(asked) == [store.get(key) for key in asked]
+            store.close()
