@@ -7,7 +7,7 @@ LOCKS  := deploy/requirements
 export UV_SYSTEM_CERTS := 1
 COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml
 
-.PHONY: setup setup-test setup-train base lock demo test lint contracts bench-stream bench-experts bench-guard bench-bounds bench-ensemble bench-streams bench-tenants bench-hostile bench-recovery chaos clean
+.PHONY: setup setup-test setup-train base lock demo test lint contracts bench-stream bench-e2e bench-sizes bench-experts bench-guard bench-bounds bench-ensemble bench-streams bench-tenants bench-hostile bench-recovery chaos clean
 
 setup: $(VENV)/.runtime
 setup-test: $(VENV)/.test
@@ -66,7 +66,15 @@ contracts: setup
 
 # Minutes, not a test: the worker beside other clients of Kafka; on AEGIS_BROKER if it is set, else a broker of its own.
 bench-stream: setup-test
-	PYTHONPATH=tests $(BIN)/python -m benchmarks.run --output deploy/benchmarks/bench-stream
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.run --output deploy/benchmarks/bench-stream $(ARGS)
+
+# Minutes: the shipped experts from broker to verdict beside their bare session, and the latency under load.
+bench-e2e: setup-test
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.e2e.run --output deploy/benchmarks/bench-e2e $(ARGS)
+
+# Seconds: what a turn takes in the state, the changelog and the verdicts, for deploy/capacity.md.
+bench-sizes: setup-test
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.sizes $(ARGS)
 
 # Minutes: the experts' executor beside bare ONNX Runtime, infinity-emb (in an environment of its own, 6 GB under
 # .aegis/bench-infinity) and a transformers pipeline.

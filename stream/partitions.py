@@ -76,6 +76,14 @@ class Partition:
                 return items[key]
         return self.store.get(key)
 
+    def get_many(self, keys: list[bytes]) -> list[bytes | None]:
+        """What `get` gives of each of these."""
+        values = self.store.get_many(keys)
+        for items in self._unacknowledged:  # the oldest first, so that the newest stays
+            if not items.keys().isdisjoint(keys):
+                values = [items.get(key, value) for key, value in zip(keys, values, strict=True)]
+        return values
+
     def write(self, items: dict[bytes, bytes | None], atomic: bool = False) -> "asyncio.Future[None]":
         """Append to the changelog (None is a tombstone); visible to `get` at once, so `items` must not change after.
 

@@ -11,6 +11,7 @@ batch is popped from the queue (`MessageAccumulator._pop_batch`), in the order `
 `producer_epoch`."""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -178,15 +179,20 @@ class Producer:
         return written
 
     def _build(self, records: Sequence[Outgoing], create: Callable[[], Any]) -> list[tuple[Any, int]]:
-        builder = create()
-        built, count = [], 0
-        for r in records:
-            if builder.append(timestamp=r.timestamp, key=r.key, value=r.value, headers=r.headers) is None:
-                built.append((builder, count))
-                builder, count = create(), 0
-                builder.append(timestamp=r.timestamp, key=r.key, value=r.value, headers=r.headers)
-            count += 1
-        built.append((builder, count))
+        """Record batches and how many records each holds. Filled below `BatchBuilder.append`, which asks the clock and
+        makes a call of names for every record."""
+        now, built, rest = time.time_ns() // 1_000_000, list[tuple[Any, int]](), iter(records)
+        record = next(rest, None)
+        while record is not None or not built:
+            batch, count = create(), 0
+            append = batch._builder.append
+            while record is not None:
+                at = now if record.timestamp is None else record.timestamp
+                if append(count, at, record.key, record.value, record.headers) is None:
+                    break
+                count, record = count + 1, next(rest, None)
+            batch._relative_offset = count
+            built.append((batch, count))
         return built
 
     def overdue(self) -> float | None:

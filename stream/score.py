@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import Any
 from ensemble.policy import CLASSES
 from experts.base import STATUS_NAMES, Advice, Passage
 from stream import state
-from stream.codecs import Rejected, decode_turn, encode
+from stream.codecs import Rejected, decode_turn
 from stream.conversations import Memory, Noted, together
 from stream.dead_letters import DeadLetters, is_replayed
 from stream.early import send_again
@@ -26,7 +27,7 @@ from stream.requests import Requests
 from stream.roster import Roster
 from stream.settings import Settings
 from stream.topics import TopicNames
-from stream.verdicts import Arrival, verdict
+from stream.verdicts import Arrival, verdict_lines
 from stream.view import MergedView
 
 SMALLEST, LARGEST = 8, 2000
@@ -34,31 +35,31 @@ SMALLEST, LARGEST = 8, 2000
 memory grows and its speed does not."""
 
 
-Place = tuple[int, bytes]
-"""Partition and state key."""
 REUSED = Rejected("turn_id_reused", "this turn_id was used before with another role or text: give each turn its own id")
 
 
 @dataclass(slots=True)
 class Reading:
-    """What one slice holds. `turns`: each usable turn with its pending record, or with the state key under which it is
-    being decided; `fresh`: the keys first seen here, and what each notes of its conversation; `known`: every turn with
-    its record, once decided."""
+    """What one slice holds. `turns`: each usable turn with its pending record, or with its place among those that are
+    being decided; `fresh`: the keys first seen here, the place of each, and what it notes of its conversation; `known`:
+    every turn with its record, once decided."""
 
     part: Slice
     letters: list[tuple[Any, Rejected]] = field(default_factory=list)
-    turns: list[tuple[Turn, state.Pending | bytes]] = field(default_factory=list)
-    fresh: list[tuple[bytes, Noted | None]] = field(default_factory=list)
+    turns: list[tuple[Turn, state.Pending | int]] = field(default_factory=list)
+    fresh: list[tuple[bytes, int, Noted | None]] = field(default_factory=list)
     known: list[tuple[Turn, state.Pending]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class Fresh:
-    """The turns of a batch that are to be decided, and what experts read of each, in one order."""
+    """The turns of a batch that are to be decided, and what experts read of each, in one order; `places`: where each
+    state key of a partition stands in it."""
 
     memory: Memory
-    arrivals: dict[Place, Arrival] = field(default_factory=dict)
+    arrivals: list[Arrival] = field(default_factory=list)
     passages: list[Passage] = field(default_factory=list)
+    places: defaultdict[int, dict[bytes, int]] = field(default_factory=lambda: defaultdict(dict))
 
 
 class BatchSize:
@@ -115,7 +116,7 @@ class Scorer:
         async with self.deciding:
             started = time.perf_counter()
             readings, fresh = self._read(slices)
-            decided = dict(zip(fresh.arrivals, await self._decide(slices, fresh), strict=True))
+            decided = await self._decide(slices, fresh)
             seconds = time.perf_counter() - started
             writes = [write for reading in readings for write in self._write(reading, decided)]
         self.size.took(len(fresh.arrivals), seconds)
@@ -126,40 +127,53 @@ class Scorer:
         """Decode, and tell turns that are new from those seen before, in the state or in these very slices."""
         readings, fresh = [], Fresh(Memory(self._settings, self._clock(), self.requests))
         for part in slices:
-            reading = Reading(part)
+            reading, came = Reading(part), list[tuple[Any, Turn]]()
             for record in part.records:
                 turn = decode_turn(record.value, self._settings.max_text_bytes)
                 if isinstance(turn, Rejected):
                     reading.letters.append((record, turn))
-                    outcome = "rejected"
+                    if record.headers:
+                        self._count_replayed(record, "rejected")
                 else:
-                    outcome = self._sort(reading, record, turn, fresh)
-                if record.headers and is_replayed(record.headers):
-                    self._metrics.replayed.labels("turns", outcome).inc()
+                    came.append((record, turn))
+            self._sort(reading, came, fresh)
             readings.append(reading)
         return readings, fresh
 
-    def _sort(self, reading: Reading, record: Any, turn: Turn, fresh: Fresh) -> str:
-        """Returns what becomes of the turn."""
-        key, digest = state.pending_key(turn.tenant, turn.turn_id), state.digest(turn.role, turn.text)
+    def _sort(self, reading: Reading, came: list[tuple[Any, Turn]], fresh: Fresh) -> None:
         partition = reading.part.partition
-        place = (partition.number, key)
-        before = fresh.arrivals.get(place)
-        stored = partition.get(key) if before is None else None
-        pending = state.decode_pending(stored) if stored is not None else None
-        known = before or pending
-        if known is not None and known.digest != digest:
-            reading.letters.append((record, REUSED))
-            return "rejected"
-        if known is None:
-            history, note = fresh.memory.recall(partition, turn, record.offset, record.timestamp)
-            fresh.arrivals[place] = Arrival(turn, partition.number, record.offset, record.timestamp, digest)
-            fresh.passages.append(Passage(turn.role, turn.text, history))
-            reading.fresh.append((key, note))
-        elif pending is not None:
-            self._metrics.repeated.inc()
-        reading.turns.append((turn, pending or key))
-        return "judged" if known is None else "repeated"
+        number, places = partition.number, fresh.places[partition.number]
+        keys = [state.pending_key(turn.tenant, turn.turn_id) for _, turn in came]
+        for (record, turn), key, stored in zip(came, keys, partition.get_many(keys), strict=True):
+            digest = state.digest(turn.role, turn.text)
+            again: state.Pending | int
+            if (place := places.get(key)) is not None:
+                before, again = fresh.arrivals[place].digest, place
+            elif stored is not None:
+                again = state.decode_pending(stored)
+                before = again.digest
+            else:
+                place = places[key] = len(fresh.arrivals)
+                history, note = fresh.memory.recall(partition, turn, record.offset, record.timestamp)
+                fresh.arrivals.append(Arrival(turn, number, record.offset, record.timestamp, digest))
+                fresh.passages.append(Passage(turn.role, turn.text, history))
+                reading.fresh.append((key, place, note))
+                reading.turns.append((turn, place))
+                if record.headers:
+                    self._count_replayed(record, "judged")
+                continue
+            if before != digest:
+                reading.letters.append((record, REUSED))
+            else:
+                reading.turns.append((turn, again))
+                if place is None:
+                    self._metrics.repeated.inc()
+            if record.headers:
+                self._count_replayed(record, "rejected" if before != digest else "repeated")
+
+    def _count_replayed(self, record: Any, outcome: str) -> None:
+        if is_replayed(record.headers):
+            self._metrics.replayed.labels("turns", outcome).inc()
 
     async def _decide(self, slices: list[Slice], fresh: Fresh) -> list[state.Pending]:
         if not fresh.passages:
@@ -168,7 +182,7 @@ class Scorer:
         for part in slices:
             part.check()
         self._count_asleep(advice)
-        decided = await self._judge.decide_beside(list(fresh.arrivals.values()), advice)
+        decided = await self._judge.decide_beside(fresh.arrivals, advice)
         for part in slices:
             part.check()
         return decided
@@ -179,15 +193,14 @@ class Scorer:
                 if count:
                     self._metrics.asleep.labels(expert, STATUS_NAMES[code]).inc(count)
 
-    def _write(self, reading: Reading, decided: dict[Place, state.Pending]) -> Iterator["asyncio.Future[Any]"]:
+    def _write(self, reading: Reading, decided: list[state.Pending]) -> Iterator["asyncio.Future[Any]"]:
         """Queue what a slice causes, and put its turns' decisions beside them."""
         partition = reading.part.partition
-        number = partition.number
-        reading.known = [(turn, decided[number, p] if isinstance(p, bytes) else p) for turn, p in reading.turns]
-        for items in together([(key, state.encode(decided[number, key]), note) for key, note in reading.fresh]):
+        reading.known = [(turn, decided[p] if isinstance(p, int) else p) for turn, p in reading.turns]
+        for items in together([(key, state.encode(decided[place]), note) for key, place, note in reading.fresh]):
             yield partition.write(items, atomic=True)
         if reading.letters:
-            yield self._letters.send(number, reading.letters)
+            yield self._letters.send(partition.number, reading.letters)
 
     async def _publish(self, readings: list[Reading], writes: "list[asyncio.Future[Any]]") -> None:
         await asyncio.gather(*writes)
@@ -202,15 +215,14 @@ class Scorer:
         await asyncio.gather(*(self._send_early_again(reading) for reading in readings if reading.part.partition.early))
 
     def _verdicts(self, reading: Reading) -> list[Outgoing]:
-        topic, records, latencies, mix = self._names.turns, [], [], [0, 0, 0]
-        for turn, pending in reading.known:
+        known, mix = reading.known, [0, 0, 0]
+        for _, pending in known:
             mix[pending.label] += 1
-            latencies.append(pending.latency_ms / 1000)
-            records.append(Outgoing(turn.conversation_id.encode(), encode(verdict(turn, pending, topic))))
-        self._metrics.latency.observe_all(latencies)
+        self._metrics.latency.observe_all([pending.latency_ms / 1000 for _, pending in known])
         for name, count in zip(CLASSES, mix, strict=True):
             self._metrics.verdicts.labels(name).inc(count)
-        return records
+        lines = verdict_lines(known, self._names.turns)
+        return [Outgoing(turn.conversation_id.encode(), line) for (turn, _), line in zip(known, lines, strict=True)]
 
     async def _send_early_again(self, reading: Reading) -> None:
         """Labels that came before their turn go to `labels` once more; their records are deleted when the broker has

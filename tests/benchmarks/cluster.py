@@ -4,7 +4,7 @@ the runner takes as little as it can of the processors that it shares with the c
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -118,22 +118,36 @@ class Cluster:
         finally:
             reader.close()
 
+    def members(self, group: str, topic: str) -> int:
+        """Members of the group that have a partition of the topic."""
+        described = self._admin.describe_consumer_groups([group], request_timeout=ANSWER_SECONDS)[group].result()
+        held = ([tp.topic for tp in member.assignment.topic_partitions] for member in described.members)
+        return sum(topic in topics for topics in held)
+
     def read(self, topic: str, start: Offsets, end: Offsets) -> Appended:
         """What stands from `start` up to `end`."""
-        found, left = Appended(), {number: offset for number, offset in end.items() if offset > start.get(number, 0)}
+        found = Appended()
+        for record in self.records(topic, start, end):
+            found.add(record.timestamp()[1], record.key(), record.value())
+        return found
+
+    def records(self, topic: str, start: Offsets, end: Offsets) -> Iterator[Any]:
+        """The records from `start` up to `end`, in no order between partitions."""
+        left = {number: offset for number, offset in end.items() if offset > start.get(number, 0)}
         reader = Consumer({"bootstrap.servers": self._bootstrap, "group.id": "unused", "enable.auto.commit": False})
         reader.assign([TopicPartition(topic, number, start.get(number, 0) or OFFSET_BEGINNING) for number in left])
         deadline = time.monotonic() + ANSWER_SECONDS
         while left:
             for record in reader.consume(10_000, 0.2):
                 deadline = time.monotonic() + ANSWER_SECONDS
-                found.add(record.timestamp()[1], record.key(), record.value())
+                if record.error():
+                    continue  # a leader that is not known yet; the deadline bounds it
+                yield record
                 if record.offset() + 1 >= left.get(record.partition(), 0):
                     left.pop(record.partition(), None)
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{topic}: nothing more came for {ANSWER_SECONDS:g} s before the end was read")
         reader.close()
-        return found
 
     def _wait(self, futures: dict[Any, Any]) -> None:
         for future in futures.values():

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,10 @@ class Contestant:
     title: str
     module: str
     arguments: tuple[str, ...] = ()
+    share: int = 1
+    """Measured on one of so many turns: a slow one would take the time of all others."""
+    processes: int = 0
+    """Workers of one group; 0: it is no group, but one process that finds its turns there."""
 
     def command(self, plan: Plan) -> list[str]:
         return [sys.executable, "-m", f"benchmarks.contestants.{self.module}", plan.to_argument(), *self.arguments]
@@ -40,10 +44,14 @@ CONTESTANTS = (
     Contestant("worker-memory", "**worker, store in memory**", "worker", ("memory",)),
     Contestant("worker-rocksdict", "**worker, store on disk (rocksdict)**", "worker", ("rocksdict",)),
     Contestant("quixstreams", "quixstreams, state (RocksDB) and changelog", "quix"),
+    Contestant("faust", "Faust as it comes (on a fortieth of the turns)", "faust_plain", ("worker",), share=40),
     Contestant("aiokafka-records", "bare aiokafka, a record at a time", "aiokafka_records"),
     Contestant("aiokafka-batches", "bare aiokafka, in batches", "aiokafka_batches"),
     Contestant("librdkafka-records", "bare librdkafka, a record at a time", "librdkafka", ("records",)),
     Contestant("librdkafka-batches", "bare librdkafka, taken in batches", "librdkafka", ("batches",)),
+    Contestant("fleet-1", "a group of 1 worker", "worker", ("memory",), share=2, processes=1),
+    Contestant("fleet-2", "a group of 2 workers", "worker", ("memory",), share=2, processes=2),
+    Contestant("fleet-4", "a group of 4 workers", "worker", ("memory",), share=2, processes=4),
 )
 
 
@@ -63,17 +71,17 @@ class Race:
         """The measured run, and the mean sizes of what was written. Raises RaceError if a turn has no verdict or no
         changelog record, or is not committed."""
         plan = self._plan(f"{contestant.key}-{number}")
-        outputs = _outputs(contestant, plan)
+        outputs = outputs_of(contestant.module, plan)
         if contestant.module != "worker":
             for topic in outputs:
-                self._cluster.create(topic, plan.partitions)
+                self._cluster.create(topic, plan.partitions)  # Faust's changelog too: it is stamped by the broker
         before = {topic: self._cluster.ends(topic, plan.partitions) for topic in outputs}
         load = os.getloadavg()[0]
         cpu_us = self._watch(contestant, plan, outputs[1], before[outputs[1]])
         changelog, verdicts = (self._read(plan, topic, before[topic]) for topic in outputs)
         self._cluster.delete([f"{plan.app_id}-", plan.changelog, plan.verdicts, f"{QUIX}{plan.group}-"])
         _refuse_unequal(contestant, self._turns, changelog, verdicts)
-        return _measured(contestant.key, number, changelog, verdicts, cpu_us, load), _sizes(changelog, verdicts)
+        return _measured(contestant.key, number, changelog, verdicts, cpu_us, load), sizes_of(changelog, verdicts)
 
     def _read(self, plan: Plan, topic: str, start: Offsets) -> Appended:
         return self._cluster.read(topic, start, self._cluster.ends(topic, plan.partitions))
@@ -82,15 +90,11 @@ class Race:
         """Returns the processor time for a turn, in microseconds."""
         folder = Path(plan.folder)
         folder.mkdir(parents=True)
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("AEGIS_")}
-        with (folder / "stderr").open("wb") as errors:
-            process = subprocess.Popen(
-                contestant.command(plan), env={**environ, "PYTHONPATH": str(TESTS)}, stdout=errors, stderr=errors
-            )
-            try:
-                return self._until_committed(contestant, plan, process, verdicts, sum(before.values()))
-            finally:
-                _end(process)
+        process = launch(contestant.command(plan), folder)
+        try:
+            return self._until_committed(contestant, plan, process, verdicts, sum(before.values()))
+        finally:
+            end_process(process)
 
     def _until_committed(
         self, contestant: Contestant, plan: Plan, process: subprocess.Popen[bytes], topic: str, before: int
@@ -114,13 +118,21 @@ class Race:
         return sum(self._cluster.committed(plan.group, plan.turns, plan.partitions).values())
 
 
-def _outputs(contestant: Contestant, plan: Plan) -> tuple[str, str]:
+def launch(command: Sequence[str], folder: Path) -> subprocess.Popen[bytes]:
+    """A contestant's process, whose output goes to `stderr` in its folder; no setting of ours reaches it."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("AEGIS_")}
+    paths = os.pathsep.join(filter(None, (str(TESTS), os.environ.get("PYTHONPATH"))))
+    with (folder / "stderr").open("wb") as errors:
+        return subprocess.Popen(command, env={**environ, "PYTHONPATH": paths}, stdout=errors, stderr=errors)
+
+
+def outputs_of(module: str, plan: Plan) -> tuple[str, str]:
     """Changelog and verdicts."""
-    if contestant.module == "worker":
+    if module == "worker":
         return f"{plan.app_id}-state-changelog", f"{plan.prefix}verdicts.v1"
-    # quixstreams names the changelog of its default store itself.
-    quix = f"{QUIX}{plan.group}--{plan.turns}--default"
-    return quix if contestant.module == "quix" else plan.changelog, plan.verdicts
+    # quixstreams and Faust name the changelogs of their tables themselves.
+    own = {"quix": f"{QUIX}{plan.group}--{plan.turns}--default", "faust_plain": f"{plan.group}-state-changelog"}
+    return own.get(module, plan.changelog), plan.verdicts
 
 
 def _refuse_unequal(contestant: Contestant, turns: int, changelog: Appended, verdicts: Appended) -> None:
@@ -139,7 +151,7 @@ def _measured(key: str, number: int, changelog: Appended, verdicts: Appended, cp
     return Run(key, number, verdicts.count, seconds, later / seconds, cpu_us, written, load)
 
 
-def _sizes(changelog: Appended, verdicts: Appended) -> Sizes:
+def sizes_of(changelog: Appended, verdicts: Appended) -> Sizes:
     """Mean sizes, rounded; the few claim records do not count."""
     return Sizes(
         changelog_key=round(changelog.key_bytes / changelog.count),
@@ -160,7 +172,8 @@ def chosen(keys: Iterable[str]) -> tuple[Contestant, ...]:
     return tuple(contestant for contestant in CONTESTANTS if not wanted or contestant.key in wanted)
 
 
-def _end(process: subprocess.Popen[Any]) -> None:
+def end_process(process: subprocess.Popen[Any]) -> None:
+    """By SIGTERM, after a while by SIGKILL."""
     process.terminate()
     try:
         process.wait(STOP_SECONDS)

@@ -10,8 +10,8 @@ from benchmarks.results import Results, Run
 
 PEER = "quixstreams"
 BASE = "aiokafka-batches"
-GOAL = 0.3
-"""Of the bare aiokafka loop in batches: the least that the worker may reach."""
+GOALS = ((PEER, 2.0, "2 of quixstreams"), (BASE, 0.5, "0.5 of bare aiokafka in batches"))
+"""The least that the worker may reach."""
 HEAD = """\
 | contestant | turns/s, median (min to max) | of aiokafka in batches | of quixstreams | CPU µs a turn | bytes a turn |
 |---|---|---|---|---|---|"""
@@ -21,7 +21,12 @@ producer, acks=all) and commits every 0.5 s (quixstreams: every 10,000 turns). A
 changelog record before they send the verdict. The bare loops decode and decide nothing and write filler of the worker's
 mean sizes; the worker's experts answer at once (`ConstantExpert`), and all else is as in production. A rate runs from
 the first verdict to the last record of either output, by the broker's clock, so start-up is not in it. CPU is that of
-the contestant's process, not of the broker. Ratios are taken within a round."""
+the contestant's process, not of the broker. Ratios are taken within a round.
+
+Faust as it comes is an agent with a table in memory, and `await topic.send` for each verdict. A group of workers is
+started on an empty topic; it gets half of the turns when all have joined, and its rate and its CPU (of all its
+processes) run from the last turn's arrival on. Broker and workers share the cores: what several workers gain on a
+machine is bounded by what one leaves idle."""
 
 
 def render(results: Results, titles: dict[str, str]) -> str:
@@ -134,7 +139,7 @@ def _goals(runs: Sequence[Run], titles: dict[str, str]) -> list[str]:
     """Whether each worker reached the goals, in every round or only by its median."""
     lines = []
     for key in (key for key in titles if key.startswith("worker")):
-        for base, least, words in ((PEER, 1.0, "ahead of quixstreams"), (BASE, GOAL, f"{GOAL} of bare aiokafka")):
+        for base, least, words in GOALS:
             found = ratios(runs, key, base)
             if found:
                 lines.append(f"- {titles[key].strip('*')}: {words}: {judged(found, least)}.")

@@ -18,6 +18,7 @@ import msgspec
 
 from benchmarks.cluster import Cluster
 from benchmarks.contestants.worker import settings
+from benchmarks.fleet import Fleet
 from benchmarks.plan import Plan, Sizes
 from benchmarks.race import CONTESTANTS, QUIX, Contestant, Race, RaceError, chosen
 from benchmarks.report import render
@@ -30,6 +31,8 @@ from stream.topics import TopicNames
 PARTITIONS = 4
 PROBE_TURNS = 20_000
 """Turns of the run before the rounds, which tells how large the worker's records are, and warms the broker."""
+FEWEST = 2_000
+"""Turns of a contestant that gets only a share of them."""
 UNKNOWN = Sizes(0, 0, 0)
 PACKAGES = ("aegis-stream", "faust-streaming", "aiokafka", "quixstreams", "confluent-kafka", "rocksdict")
 
@@ -66,6 +69,16 @@ class Arena:
         self.cluster.fill(self.plan(prefix, "fill").turns, turns(count))
         return Race(self.cluster, lambda run: self._ready(self.plan(prefix, run)), count)
 
+    def fleet(self, count: int) -> Fleet:
+        """Groups of workers, each over turns of its own."""
+        return Fleet(self.cluster, self.fresh, count)
+
+    def fresh(self, run: str) -> Plan:
+        """A plan with topics of its own, which stand; the broker stamps its turns, too."""
+        plan = self.plan(run, "run")
+        self._contract(plan)
+        return plan
+
     def _ready(self, plan: Plan) -> Plan:
         if "-worker-" in plan.app_id:
             self._contract(plan)
@@ -75,7 +88,7 @@ class Arena:
         worker = settings(plan, "memory")
         asyncio.run(topics_admin.create(worker))
         names = TopicNames.of(worker)
-        self.cluster.stamp((names.changelog, names.verdicts))
+        self.cluster.stamp((names.changelog, names.verdicts, names.turns))
 
     def close(self) -> None:
         self.cluster.delete([self._unique, f"{QUIX}{self._unique}"])
@@ -108,11 +121,17 @@ def _rounds(arena: Arena, contestants: tuple[Contestant, ...], count: int, round
     try:
         _, arena.sizes = arena.race("probe", PROBE_TURNS).run(CONTESTANTS[0], 0)
         click.echo(f"the worker's records: {arena.sizes}", err=True)
-        race = arena.race("race", count)
+        races = {
+            share: arena.race(f"race-{share}", max(FEWEST, count // share))
+            for share in sorted({contestant.share for contestant in contestants if not contestant.processes})
+        }
         for number in range(rounds):
             first = number % len(contestants)
             for contestant in (*contestants[first:], *contestants[:first]):
-                run, _ = race.run(contestant, number)
+                if contestant.processes:
+                    run = arena.fleet(max(FEWEST, count // contestant.share)).run(contestant, number)
+                else:
+                    run, _ = races[contestant.share].run(contestant, number)
                 click.echo(f"{number} {run.contestant}: {run.turns_per_s:,.0f} turns/s, {run.cpu_us:.1f} us", err=True)
                 yield run
     finally:
@@ -121,6 +140,7 @@ def _rounds(arena: Arena, contestants: tuple[Contestant, ...], count: int, round
 
 @contextmanager
 def broker() -> Iterator[tuple[str, Path]]:
+    """The broker that AEGIS_BROKER names, else an embedded one; and a folder for a while."""
     with tempfile.TemporaryDirectory(prefix="aegis-bench-") as name:
         folder = Path(name)
         named = os.environ.get("AEGIS_BROKER")

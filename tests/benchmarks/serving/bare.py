@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import onnxruntime as ort
 from tokenizers import Tokenizer
 
@@ -18,15 +19,17 @@ TRIED = 200
 
 
 class Bare:
-    def __init__(self, folder: Path) -> None:
+    tried = TRIED
+
+    def __init__(self, folder: Path, max_tokens: int = MAX_TOKENS) -> None:
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(MAX_TOKENS)
+        self._tokenizer.enable_truncation(max_tokens)
         self._session = ort.InferenceSession((folder / "model.onnx").read_bytes(), providers=["CPUExecutionProvider"])
         self._budget = 0
 
     def __call__(self, texts: list[str]) -> list[float]:
-        self._budget = self._budget or self._fastest(texts[:TRIED])
+        self._budget = self._budget or self._fastest(texts[: self.tried])
         return self._score(texts, self._budget)
 
     def _fastest(self, texts: list[str]) -> int:
@@ -50,15 +53,20 @@ class Bare:
         return scores
 
     def _run(self, ids: list[list[int]], rows: list[int], scores: list[float]) -> None:
-        width = len(ids[rows[-1]])
-        tokens = np.zeros((len(rows), width), np.int64)
-        for place, row in enumerate(rows):
-            tokens[place, : len(ids[row])] = ids[row]
-        mask = (np.arange(width) < np.array([len(ids[row]) for row in rows])[:, None]).astype(np.int64)
+        tokens, mask = self._padded([ids[row] for row in rows], 0)
         feeds = {"input_ids": tokens, "attention_mask": mask, "token_type_ids": np.zeros_like(tokens)}
         logits = self._session.run(None, feeds)[0]
         for row, safe, unsafe in zip(rows, logits[:, 0], logits[:, 1], strict=True):
             scores[row] = 1 / (1 + np.exp(safe - unsafe))
+
+    @staticmethod
+    def _padded(ids: list[list[int]], pad: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Tokens and mask of a batch, as wide as its longest."""
+        lengths = np.array([len(row) for row in ids])
+        tokens = np.full((len(ids), int(lengths.max())), pad, np.int64)
+        for place, row in enumerate(ids):
+            tokens[place, : len(row)] = row
+        return tokens, (np.arange(tokens.shape[1]) < lengths[:, None]).astype(np.int64)
 
 
 if __name__ == "__main__":

@@ -47,6 +47,19 @@ async def test_a_tombstone_is_seen_at_once() -> None:
     owned.check_restores([b"pa"])
 
 
+async def test_many_keys_are_answered_as_each_alone_the_newest_write_first_acknowledged_or_not() -> None:
+    owned = Owned()
+    owned.partition.write({b"pa": b"1", b"pb": b"1", b"pc": b"1"})
+    await owned.log.acknowledge()
+    owned.partition.write({b"pa": b"2", b"pb": None})
+    owned.partition.write({b"pa": b"3", b"pd": b"3"})
+    keys = [b"pd", b"pa", b"pb", b"pc", b"pe", b"pa"]
+    assert owned.partition.get_many(keys) == [b"3", b"3", None, b"1", None, b"3"]
+    assert owned.partition.get_many(keys) == [owned.partition.get(key) for key in keys]
+    await owned.log.acknowledge()
+    assert owned.partition.get_many(keys) == [b"3", b"3", None, b"1", None, b"3"]
+
+
 async def test_a_record_of_another_writer_ends_the_worker_and_nothing_is_stored() -> None:
     owned = Owned()
     written = owned.partition.write({b"pa": b"1"})

@@ -123,3 +123,17 @@ def test_folders_of_partitions_that_live_elsewhere_go_unless_they_were_purged(tm
     assert sorted(path.name for path in tmp_path.iterdir()) == ["state-0", "state-1", "state-x"]
     owned.close()
     assert Stores("memory", tmp_path, "ours", "ours-state-changelog").drop_unpurged(set(), b"mark") == 0
+
+
+@given(
+    st.dictionaries(st.binary(min_size=1, max_size=3), st.binary(max_size=3), max_size=8),
+    st.lists(st.binary(min_size=1, max_size=3), max_size=8),
+)
+def test_many_keys_are_answered_as_each_alone(items: dict[bytes, bytes], keys: list[bytes]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        for kind in ("memory", "rocksdict"):
+            store = Stores(kind, Path(folder), "ours", "ours-state-changelog").open(0)
+            store.apply(items.items(), 0)
+            asked = [*keys, *items]
+            assert store.get_many(asked) == [store.get(key) for key in asked]
+            store.close()

@@ -31,8 +31,10 @@ MOMENTS: Final = encode_moments(learned(random_rounds(1, 20, 3), PANEL[:3]))
 PENDING: Final = [
     *(1, 1_767_225_600_000, b"d" * 16, 3, 42, 7, "acme/user", "permissive", 2, ["a@1", "b@1"], b"\0" * 8, b"\0\1"),
     *(b"\0" * 8, b"\0" * 32, 0.5, 3, 2.5, {"Violence": 0.5}, 0.25, {CANARY: [2, 1_767_225_600_000]}, True),
+    *({CANARY: [[1, 1_767_225_500_000]]}, 2),
 ]
-EARLY: Final = [1, 1_767_225_600_000, 1_767_225_601_000, 3, 0, b"key", CANARY.encode(), 2, "1:42"]
+EARLY: Final = [1, 1_767_225_600_000, 1_767_225_601_000, 3, 0, b"key", CANARY.encode(), [], 2, "1:42"]
+RECKONING: Final = [1, {0: 3}, b"d" * 16]
 CONVERSATION: Final = [1, 1_767_225_600_000, 1_767_225_600_000, 99, [1, 2], [["user", CANARY], ["assistant", CANARY]]]
 PART: Final = [1, 42, MOMENTS]
 BASELINE: Final = [1, "0123456789abcdef", MOMENTS]
@@ -42,6 +44,7 @@ RECORDS: Final[dict[str, tuple[list[Any], Callable[[bytes], Any]]]] = {
     "early": (EARLY, state.decode_early),
     "conversation": (CONVERSATION, state.decode_conversation),
     "age": (CONVERSATION, state.decode_conversation_age),
+    "reckoning": (RECKONING, state.decode_reckoning),
     "part": (PART, projection.decode_part),
     "baseline": (BASELINE, projection.baseline_of),
     "prior": (PRIOR, projection.decode_prior),
