@@ -216,4 +216,3 @@ def _stamp(file: Path | None) -> object:
         return None
     found = file.stat()
     return found.st_ino, found.st_mtime_ns, found.st_size
-

@@ -120,9 +120,7 @@ class Ownership:
         for number in owned - set(self.partitions):
             store = self._standbys.take(number) or self._open_store(number)
             sums = self._settings.cache_bytes // 4 // max(1, self._producer.partitions(self._names.changelog))
-            self.partitions[number] = Partition(
-                number, self._names.changelog, store, self._producer, self._fatal, sums
-            )
+            self.partitions[number] = Partition(number, self._names.changelog, store, self._producer, self._fatal, sums)
         self._standbys.follow(followed, left)
 
     async def _claim(self, partition: Partition) -> None:
@@ -131,11 +129,21 @@ class Ownership:
                 f"partition {partition.number} was reassigned while records were not acknowledged:"
                 " this worker ends and reads them again"
             )
+        if partition.number == 0:  # with it goes what one worker records for all, in moments.v1[0]
+            await self._fence_records()
         await self._producer.fence(self._names.changelog, partition.number)
         await self._producer.fence(self._names.verdicts, partition.number)
         claim = Outgoing(state.CLAIM, self.claim_value)
         [(base, _)] = await self._producer.append(self._names.changelog, partition.number, [claim])
         partition.next_offset = base + 1
+
+    async def _fence_records(self) -> None:
+        if not await self._producer.settle(self._names.moments, 0, self._settings.session_timeout * SETTLE_SHARE):
+            raise WriteError(
+                f"{self._names.moments}[0] was reassigned while records were not acknowledged: this worker ends and"
+                " reads them again"
+            )
+        await self._producer.fence(self._names.moments, 0)
 
     async def restore(self, generation: int) -> None:
         """Read each changelog from where its store stands up to the claim.

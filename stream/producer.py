@@ -100,6 +100,7 @@ class Producer:
         self._deadline = settings.write_timeout
         self._client_id = settings.app_id
         self._unacknowledged: dict[asyncio.Future[Any], float] = {}
+        self._last: dict[TopicPartition, asyncio.Future[Any]] = {}
 
     async def start(self, topics: Iterable[str]) -> None:
         """Connect and learn the partitions of every topic that will be written."""
@@ -117,6 +118,13 @@ class Producer:
 
     async def stop(self) -> None:
         await self._aio.stop()
+
+    async def settle(self, topic: str, partition: int, seconds: float) -> bool:
+        """Wait until the broker has answered every write to a partition; False if that took longer than `seconds`."""
+        last = self._last.get(TopicPartition(topic, partition))
+        if last is not None and not last.done():
+            await asyncio.wait([last], timeout=seconds)
+        return last is None or last.done()
 
     async def fence(self, topic: str, partition: int) -> None:
         """Become the only writer of a partition. Nothing of ours may be unacknowledged in it. Raises WriteError when
@@ -167,9 +175,9 @@ class Producer:
             raise WriteError(f"the producer failed: {accumulator._exception!r}")
         loop = asyncio.get_running_loop()
         batches = [(accumulator._append_batch(builder, tp).future, count) for builder, count in builders]
-        if len(batches) == 1:
-            return self._watch(asyncio.ensure_future(_one(*batches[0])), loop)
-        return self._watch(asyncio.ensure_future(_all(batches)), loop)
+        written = _one(*batches[0]) if len(batches) == 1 else _all(batches)
+        self._last[tp] = self._watch(asyncio.ensure_future(written), loop)
+        return self._last[tp]
 
     def _watch(
         self, written: "asyncio.Task[list[Written]]", loop: asyncio.AbstractEventLoop

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, TypeVar
 
 import msgspec
+from aiokafka.errors import ProducerFenced
 
 from ensemble.codec import decode, encode
 from ensemble.errors import MomentsError, MomentsVersionError
@@ -19,7 +20,7 @@ from stream.codecs import UNREADABLE
 from stream.errors import ForeignRecordError, StateError
 from stream.ownership import Ownership
 from stream.partitions import Partition
-from stream.producer import Outgoing, Producer
+from stream.producer import Outgoing, Producer, fenced
 from stream.state import moments_key
 
 INTERVAL = 0.2
@@ -243,7 +244,10 @@ class Projection:
                 records = list(_records(partition, ordered[start : start + TOGETHER]))
                 sent.append(self._producer.append(self._topic, number, records, gzip=True))
                 await asyncio.sleep(0)
-        await asyncio.gather(*sent)
+        try:
+            await asyncio.gather(*sent)
+        except ProducerFenced as error:  # of partition 0: the others' records may come from anybody
+            raise fenced(error, self._topic, 0) from error
 
 
 def _records(partition: Partition, contexts: Iterable[str]) -> Iterator[Outgoing]:

@@ -29,6 +29,8 @@ from stream.topics import TopicNames
 log = structlog.get_logger()
 
 POLL_MS = 500
+LOOK_SECONDS = 0.02
+"""Between two looks at how far the view has read; only a beginning owner of partition 0 waits for that."""
 RECORDS_TOGETHER = 100
 """Read at a time, at most: unzipping what the broker has sent takes up to 0.05 ms a record, and holds the loop."""
 BUSY_SECONDS = 0.005
@@ -55,6 +57,7 @@ class MergedView:
         self._forecasters: Bounded[str, dict[str, Forecaster]] = Bounded(share, _forecasters_bytes)
         self._thresholds: Bounded[str, dict[str, _Calibrated]] = Bounded(share, _thresholds_bytes)
         self._caught_up = asyncio.Event()
+        self._read: dict[int, int] = {}
         self.baselines: dict[str, tuple[str, Packed | None]] = {}
         self.priors: dict[str, dict[str, float]] = {}
         self.parents = Parents()
@@ -64,6 +67,11 @@ class MergedView:
     async def ready(self) -> None:
         """Returns when everything published before the start has been read."""
         await self._caught_up.wait()
+
+    async def has_read(self, partition: int, offset: int) -> None:
+        """Returns when the record at this offset of a partition is taken in, and all before it."""
+        while self._read.get(partition, -1) < offset:
+            await asyncio.sleep(LOOK_SECONDS)
 
     def total(self, context: str) -> Moments:
         """The sum over partitions of the labels that were asked for, or under the key of a class those of that
@@ -196,9 +204,10 @@ class MergedView:
         """Learn records in their order, and let the rest of the worker have its turn now and then."""
         loop = asyncio.get_running_loop()
         since = loop.time()
-        for records in found.values():
+        for tp, records in found.items():
             for record in records:
                 self._take(record)
+                self._read[tp.partition] = record.offset
                 if loop.time() - since > BUSY_SECONDS:
                     await asyncio.sleep(0)
                     since = loop.time()

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from itertools import islice
 
 import structlog
+from aiokafka.errors import KafkaError
 from msgspec.structs import replace
 
 from ensemble.codec import encode as encode_moments
@@ -18,12 +19,13 @@ from stream import projection
 from stream.asking import told_of_unasked
 from stream.calibration import DriftWatch, thresholds_of
 from stream.codecs import encode
+from stream.errors import WriteError
 from stream.metrics import Metrics
 from stream.ownership import Ownership
 from stream.parts import Packed
 from stream.policies import Policies
 from stream.priors import aligned, first_prior
-from stream.producer import Outgoing, Producer
+from stream.producer import Outgoing, Producer, Written, fenced
 from stream.records import Standing, Weights
 from stream.roster import Roster
 from stream.settings import Settings
@@ -56,6 +58,7 @@ class WeightsPublisher:
         metrics: Metrics,
     ) -> None:
         self._names = TopicNames.of(settings)
+        self._deadline = settings.write_timeout
         self._producer = producer
         self._ownership = ownership
         self._view = view
@@ -83,18 +86,40 @@ class WeightsPublisher:
             if generation != self._generation:  # a new owner publishes all: the last one may have died before it could
                 self._view.touch_all()
                 self._generation = generation
-            await self.record_partition_count()
+            if self._producer.partitions(self._names.turns) not in (*self._view.partition_counts, self._recorded):
+                await self._record_count()  # raised without `aegis topics grow`, which records it first
             await self._publish()
 
-    async def record_partition_count(self) -> None:
-        """Before partition 0 is worked on, and when it changed without `aegis topics grow`, which records it first:
-        labels look for turns that were scored under an earlier count."""
+    async def prepare(self) -> None:
+        """Before partition 0 is worked on: labels look for turns that were scored under an earlier count.
+
+        `moments.v1[0]` is fenced with it, so behind this record nothing of an older owner can come; and all that it had
+        recorded is read now, since a prior is chosen once. Raises WriteError when that takes too long."""
         if 0 not in self._ownership.partitions:
             return
-        count = self._producer.partitions(self._names.turns)
-        if count not in (*self._view.partition_counts, self._recorded):
-            await self._producer.append(self._names.moments, 0, [projection.count_record(count)])
-            self._recorded = count
+        offset, moments = await self._record_count(), self._names.moments
+        try:
+            async with asyncio.timeout(self._deadline):
+                await self._view.has_read(0, offset)
+        except TimeoutError as error:
+            seconds = f"{self._deadline:g} s"
+            raise WriteError(f"{moments}[0] was not read to offset {offset} in {seconds}: is it online?") from error
+
+    async def _record_count(self) -> int:
+        """Where it stands."""
+        self._recorded = self._producer.partitions(self._names.turns)
+        [(offset, _)] = await self._record([projection.count_record(self._recorded)])
+        return offset
+
+    async def _record(self, records: list[Outgoing]) -> list[Written]:
+        """Write what only the owner of partition 0 may write. Raises FencedError where another worker is that now."""
+        try:
+            return await self._producer.append(self._names.moments, 0, records)
+        except KafkaError as error:
+            raise fenced(error, self._names.moments, 0) from error
+
+    def _is_owner(self) -> bool:
+        return self._ownership.owner_of(0, self._generation) is not None
 
     async def _publish(self) -> None:
         """What has changed last first, then what still waits, for its share of an interval: thousands of contexts may
@@ -102,14 +127,16 @@ class WeightsPublisher:
         fresh, self._view.changed = sorted(self._view.changed), set()
         self._waiting = dict.fromkeys((*fresh, *self._waiting))
         loop, spent, published = asyncio.get_running_loop(), 0.0, bool(self._waiting)
-        while self._waiting and spent < SHARE * INTERVAL:
+        while self._waiting and spent < SHARE * INTERVAL and self._is_owner():
             some = list(islice(self._waiting, TOGETHER))
             began = loop.time()
             await self._record_priors(some)
+            if not self._is_owner():
+                break
             baselines, records = self._told(some)
             spent += loop.time() - began
             if baselines:
-                await self._producer.append(self._names.moments, 0, baselines)
+                await self._record(baselines)
             await self._producer.append(self._names.weights, 0, records)
             for context in some:
                 self._waiting.pop(context, None)
@@ -139,8 +166,8 @@ class WeightsPublisher:
             prior = first_prior(self._view.parents, context, learned, policy, self._roster.latest.voters)
             if prior is not None:
                 begun[context] = prior
-        if begun:
-            await self._producer.append(self._names.moments, 0, [*map(projection.prior_record, begun, begun.values())])
+        if begun and self._is_owner():
+            await self._record([*map(projection.prior_record, begun, begun.values())])
             for context, prior in begun.items():
                 self._view.begin(context, prior)
 

@@ -109,9 +109,7 @@ class Worker:
         self.countings = Countings(self.policies)
         self.stores = Stores(settings.store, settings.data_dir, settings.app_id, self.names.changelog)
         self.standbys = Standbys(settings, self.names.changelog, self.stores.open, self.metrics)
-        self.ownership = Ownership(
-            settings, self.producer, self.stores.open, self.fatal, self._prepare, self.standbys
-        )
+        self.ownership = Ownership(settings, self.producer, self.stores.open, self.fatal, self._prepare, self.standbys)
         self.swaps = ExpertSwaps(settings, self.roster, supply, self.metrics, self.view.touch_all)
         self.weights = WeightsPublisher(
             settings, self.producer, self.ownership, self.view, self.policies, self.roster, self.metrics
@@ -181,7 +179,7 @@ class Worker:
         await self.view.ready()
         await self.swaps.ready()
         await self.fulfiller.prepare()
-        await self.weights.record_partition_count()
+        await self.weights.prepare()
 
     async def _committed(self, number: int) -> int:
         """Before which offset no turn of a partition is read again."""
@@ -193,7 +191,8 @@ class Worker:
         follow, or read again by the next owner."""
         settings = self.settings
         deadline = settings.drain_timeout * STOP_SHARE if self._is_stopping else settings.session_timeout * DRAIN_SHARE
-        done = await asyncio.gather(self.scoring.drain(deadline), self.learning.drain(deadline))
+        records = self.producer.settle(self.names.moments, 0, deadline)
+        done = await asyncio.gather(self.scoring.drain(deadline), self.learning.drain(deadline), records)
         if not all(done):
             log.warning("drain_incomplete", seconds=deadline)
 

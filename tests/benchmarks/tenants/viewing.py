@@ -179,8 +179,8 @@ async def publishing(worker: Worker) -> Publishing:
     view = worker.view
     contexts = spread(sorted(view.contexts()), PUBLISHED)
     producer: Any = Acknowledging()
-    nobody: Any = SimpleNamespace()
-    publisher = WeightsPublisher(worker.settings, producer, nobody, view, worker.policies, worker.roster, Metrics())
+    owner: Any = SimpleNamespace(owner_of=lambda number, generation: worker)
+    publisher = WeightsPublisher(worker.settings, producer, owner, view, worker.policies, worker.roster, Metrics())
     view.changed = set(contexts)
     async with watched() as blocked:
         began = time.process_time()

@@ -95,7 +95,7 @@ def published(moments: Moments) -> tuple[Weights, Metrics]:
         if topic.endswith("weights.v1"):
             sent.extend(record.value for record in records)
 
-    metrics, world = Metrics(), SimpleNamespace(append=append)
+    metrics, world = Metrics(), SimpleNamespace(append=append, owner_of=lambda *_: "this worker")
     owner: Any = world
     publisher = WeightsPublisher(
         SETTINGS, owner, owner, viewing(moments), Policies(SETTINGS), Roster(Panel([EXPERT])), metrics

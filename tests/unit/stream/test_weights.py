@@ -44,10 +44,13 @@ class Broker:
 class Desk:
     """A publisher, its view and its broker."""
 
+    owns = True
+    """Partition 0."""
+
     def __init__(self, settings: Settings = UNREAD) -> None:
         self.names, self.broker, self.view = TopicNames.of(settings), Broker(), MergedView(settings)
         producer: Any = self.broker
-        ownership: Any = SimpleNamespace()
+        ownership: Any = SimpleNamespace(owner_of=lambda number, generation: self if self.owns else None)
         roster: Any = SimpleNamespace(latest=SimpleNamespace(voters=PANEL))
         self.publisher = WeightsPublisher(
             settings, producer, ownership, self.view, Policies(settings), roster, Metrics()
@@ -168,3 +171,11 @@ async def test_while_many_contexts_wait_the_ones_that_learned_last_are_told_firs
         "z/user"
     ]
     assert await desk.publish() == {}
+
+
+async def test_who_lost_partition_0_records_and_tells_nothing_more() -> None:
+    desk = Desk()
+    desk.part("acme/user", first_rounds(1))
+    desk.owns = False
+    assert await desk.publish() == {}
+    assert desk.broker.sent == []
