@@ -4,6 +4,8 @@ Faust gives the group membership, the assignment of changelogs together with the
 Ours are the consumer (`consumer.py`), the store and its recovery (`ownership.py`), and the offsets. Nothing of Faust's
 is patched: every change is a subclass that Faust is given."""
 
+import os
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -16,12 +18,22 @@ from faust.types import TP
 from mode.utils.objects import cached_property
 from yarl import URL
 
+from stream.assignment import WholePartitions
 from stream.consumer import BatchConsumer, ResumeOnce, Transport
 from stream.errors import FencedError, PipelineError, StreamError
 from stream.ownership import Ownership
 from stream.partitions import Fatal
+from stream.settings import Settings
+from stream.topics import METADATA_MS
 
 STORE_SCHEME = "aegis"
+COMMIT_SECONDS = 0.5
+"""Between commits: what a crash reads again, at most, besides what was in flight."""
+POLL_RECORDS = 16_000
+"""In one look at what was fetched: a look waits for its turn on the loop, which a batch being decided holds for 30 ms,
+so few looks must bring much."""
+BUFFERED_EVENTS = 8
+"""Fetched batches that Faust holds for one agent before it stops fetching."""
 
 
 def _of(service: Any) -> "AegisApp":
@@ -141,3 +153,36 @@ STORES.aliases[STORE_SCHEME] = f"{__name__}:StateStore"
 
 def store_url() -> URL:
     return URL(f"{STORE_SCHEME}://")
+
+
+def _name(settings: Settings) -> str:
+    return f"static/{settings.instance_id}" if settings.instance_id else f"{socket.gethostname()}-{os.getpid()}"
+
+
+def faust_settings(settings: Settings) -> dict[str, Any]:
+    """What Faust's own settings are to be."""
+    return {
+        "id": settings.app_id,
+        "broker": [f"kafka://{host.strip()}" for host in settings.broker.split(",")],
+        "store": store_url(),
+        "datadir": settings.data_dir,
+        "TableManager": StateTables,
+        "PartitionAssignor": WholePartitions,
+        "web_enabled": False,
+        # The assignor tells workers apart by it: a static member gets what was assigned to it under its last one.
+        "canonical_url": f"http://{_name(settings)}",
+        "consumer_group_instance_id": settings.instance_id,
+        "topic_allow_declare": False,
+        "topic_disable_leader": True,
+        "table_standby_replicas": settings.standbys,
+        "stream_wait_empty": False,
+        "stream_buffer_maxsize": BUFFERED_EVENTS,
+        "consumer_auto_offset_reset": "earliest",
+        "consumer_metadata_max_age_ms": METADATA_MS,
+        "broker_max_poll_records": POLL_RECORDS,
+        "broker_commit_interval": COMMIT_SECONDS,
+        "broker_session_timeout": settings.session_timeout,
+        "broker_heartbeat_interval": settings.heartbeat,
+        "broker_rebalance_timeout": max(30.0, 2 * settings.session_timeout),
+        "broker_request_timeout": max(60.0, settings.session_timeout + 5.0),
+    }

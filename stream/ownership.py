@@ -19,9 +19,10 @@ from stream.partitions import Fatal, Partition
 from stream.producer import Outgoing, Producer
 from stream.recovery import Recovery
 from stream.refusals import allowed
+from stream.rocks import EMPTY
 from stream.settings import Settings
 from stream.standbys import Standbys
-from stream.stores import EMPTY, PartitionStore
+from stream.stores import PartitionStore
 from stream.topics import TopicNames
 
 log = structlog.get_logger()

@@ -141,7 +141,7 @@ class WeightsPublisher:
             for context in some:
                 self._waiting.pop(context, None)
         if published:
-            self._metrics.regret_ratio.set(max(self._ratios.values()))
+            self._metrics.regret_ratio.set(max(self._ratios.values(), default=0.0))
 
     def _told(self, contexts: list[str]) -> tuple[list[Outgoing], list[Outgoing]]:
         """The baselines that begin, and what is said of each context."""

@@ -7,30 +7,27 @@ only then are producer and stores closed."""
 import asyncio
 import gc
 import logging
-import os
 import signal
-import socket
 import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any
 
 import structlog
-from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from ensemble.errors import EnsembleError
 from experts.executor import Panel
-from stream.assignment import WholePartitions
 from stream.connection import secure
 from stream.counting import Countings
 from stream.dead_letters import DeadLetters
 from stream.early import retry_early
+from stream.endings import crashed, end_process, end_undrained
 from stream.erasure import Eraser
-from stream.errors import FencedError, PassingError, PipelineError, StateError, StreamError, TopicsError
+from stream.errors import PassingError, PipelineError, StateError, StreamError, TopicsError
 from stream.expert_swaps import ExpertSwaps, Supply
 from stream.expiry import expire_conversations, expire_pending, keep_claims
-from stream.faust_app import AegisApp, StateTables, store_url
+from stream.faust_app import AegisApp, faust_settings
 from stream.fulfilment import Fulfiller
 from stream.health import Health
 from stream.learn import LABELS_TOGETHER, Learner
@@ -42,7 +39,6 @@ from stream.pipeline import Pipeline, where
 from stream.policies import Policies
 from stream.producer import Producer
 from stream.projection import Projection
-from stream.refusals import allowed
 from stream.rights import refuse_lacking
 from stream.roster import Roster
 from stream.score import Scorer
@@ -50,7 +46,7 @@ from stream.settings import Settings
 from stream.standbys import Standbys
 from stream.stores import Stores
 from stream.topic_ids import topic_id
-from stream.topics import METADATA_MS, TopicNames
+from stream.topics import TopicNames
 from stream.topics_admin import check
 from stream.view import MergedView
 from stream.watch import Watch
@@ -59,38 +55,15 @@ from stream.weights import WeightsPublisher
 log = structlog.get_logger()
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-COMMIT_SECONDS = 0.5
-"""Between commits: what a crash reads again, at most, besides what was in flight."""
-POLL_RECORDS = 16_000
-"""In one look at what was fetched: a look waits for its turn on the loop, which a batch being decided holds for 30 ms,
-so few looks must bring much."""
-BUFFERED_EVENTS = 8
-"""Fetched batches that Faust holds for one agent before it stops fetching."""
 COLLECTOR_THRESHOLDS = (20_000, 20, 20)
 """Python's default looks for cycles every 700 new objects; a batch of 2,000 turns makes 40,000, and none is a cycle."""
 DRAIN_SHARE = 0.4
 """Of the session time-out: no heartbeat is sent inside a rebalance, so draining must leave room for the claims that
 follow."""
-
-
 STOP_SHARE = 0.8
 """Of the drain time-out, for what has begun when the worker is told to end."""
 LEAVE_SECONDS = 1.0
 """For the broker's answer when the group is left by a worker that ends at once: it answers in milliseconds, or not."""
-
-
-def end_undrained(reason: str) -> NoReturn:
-    """Of a worker that was told to end: exit code 0, since the next owner reads again what was not committed."""
-    log.warning("worker_stopped", reason=reason)
-    os._exit(0)
-
-
-def end_process(error: StreamError) -> NoReturn:
-    """One line and the error's exit code. Nothing is cleaned up: the changelog and the committed offsets are the truth,
-    and a half-stopped worker would only hold its partitions longer."""
-    again = {"remedy": "start it again: it goes on from its changelog"} if isinstance(error, PassingError) else {}
-    log.critical("worker_ended", reason=str(error), exit_code=error.exit_code, **again)
-    os._exit(error.exit_code)
 
 
 class Worker:
@@ -156,7 +129,7 @@ class Worker:
         return self.roster.failure or self.ownership.trouble()
 
     def _create_app(self) -> AegisApp:
-        app = AegisApp(**_faust_settings(self.settings))
+        app = AegisApp(**faust_settings(self.settings))
         app.ownership, app.fatal, app.drain = self.ownership, self.fatal, self.drain
         app.secure = partial(secure, settings=self.settings)
         app.inputs = frozenset((self.names.turns, self.names.labels))
@@ -278,15 +251,6 @@ def create_worker(settings: Settings, panel: Panel, supply: Supply | None = None
     return Worker(settings, panel, supply, fatal)
 
 
-def _told(error: BaseException | None) -> str:
-    """What ended Faust: Kafka's own words, of other errors only where, since they may quote a message."""
-    if error is None:
-        return "nobody knows why"
-    if isinstance(error, KafkaError):
-        return f"{error!r}{allowed(error)}"
-    return f"{type(error).__name__} at {where(error)}"
-
-
 async def run_worker(worker: Worker) -> None:
     """Run until SIGTERM or SIGINT; returns when everything is drained and committed. Ends the process when that takes
     longer than the drain time-out, and when it is told to end before it has started: then nothing has begun."""
@@ -305,7 +269,7 @@ async def run_worker(worker: Worker) -> None:
     while not stop.is_set() and not worker.app.crashed:
         await asyncio.wait([stopping], timeout=0.2)
     if worker.app.crashed:
-        worker.fatal(_crashed(worker))
+        worker.fatal(crashed(worker.app.crash_reason, worker.settings.instance_id))
     log.info("worker_stopping")
     # A thread: what keeps the loop busy, or Python from ending, must not keep the process.
     last = threading.Timer(worker.settings.drain_timeout, worker.give_up)
@@ -319,16 +283,6 @@ async def run_worker(worker: Worker) -> None:
         loop.remove_signal_handler(number)
         signal.signal(number, signal.SIG_IGN)
     log.info("worker_stopped")
-
-
-def _crashed(worker: Worker) -> StreamError:
-    """aiokafka has no name for what the broker answers to a static member whose name another one has by now."""
-    reason, name = worker.app.crash_reason, worker.settings.instance_id
-    if name is not None and isinstance(reason, KafkaError):
-        return FencedError(
-            f"the group refused this worker ({reason!r}): is another one {name} too (AEGIS_INSTANCE_ID)?"
-        )
-    return PipelineError(f"Faust ended: {_told(reason)}")
 
 
 def _agent(pipeline: Pipeline) -> Callable[[Any], Awaitable[None]]:
@@ -354,35 +308,3 @@ async def _refuse_mismatches(settings: Settings) -> None:
         raise TopicsError(f"{refused[0]}{more}")
     for mismatch in found:
         log.warning("topic_differs", topic=mismatch.topic, problem=mismatch.problem, remedy=mismatch.remedy)
-
-
-def _name(settings: Settings) -> str:
-    return f"static/{settings.instance_id}" if settings.instance_id else f"{socket.gethostname()}-{os.getpid()}"
-
-
-def _faust_settings(settings: Settings) -> dict[str, Any]:
-    return {
-        "id": settings.app_id,
-        "broker": [f"kafka://{host.strip()}" for host in settings.broker.split(",")],
-        "store": store_url(),
-        "datadir": settings.data_dir,
-        "TableManager": StateTables,
-        "PartitionAssignor": WholePartitions,
-        "web_enabled": False,
-        # The assignor tells workers apart by it: a static member gets what was assigned to it under its last one.
-        "canonical_url": f"http://{_name(settings)}",
-        "consumer_group_instance_id": settings.instance_id,
-        "topic_allow_declare": False,
-        "topic_disable_leader": True,
-        "table_standby_replicas": settings.standbys,
-        "stream_wait_empty": False,
-        "stream_buffer_maxsize": BUFFERED_EVENTS,
-        "consumer_auto_offset_reset": "earliest",
-        "consumer_metadata_max_age_ms": METADATA_MS,
-        "broker_max_poll_records": POLL_RECORDS,
-        "broker_commit_interval": COMMIT_SECONDS,
-        "broker_session_timeout": settings.session_timeout,
-        "broker_heartbeat_interval": settings.heartbeat,
-        "broker_rebalance_timeout": max(30.0, 2 * settings.session_timeout),
-        "broker_request_timeout": max(60.0, settings.session_timeout + 5.0),
-    }

@@ -9,9 +9,10 @@ import pytest
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, TopicAuthorizationFailedError
 
 from ensemble.errors import MomentsVersionError
+from stream.endings import _told
 from stream.errors import PipelineError, StateError, StreamError, WriteError
 from stream.pipeline import Pipeline
-from stream.worker import Worker, _told
+from stream.worker import Worker
 
 CANARY = "canary-of-a-persons-text"
 

@@ -15,8 +15,9 @@ from stream.errors import StateError
 from stream.health import RECOVERING
 from stream.ownership import Ownership
 from stream.recovery import Progress, apply_known
+from stream.rocks import EMPTY
 from stream.settings import Settings
-from stream.stores import EMPTY, MemoryStore
+from stream.stores import MemoryStore
 
 PENDING = state.encode(
     state.Pending(1, 5, b"", 0, 0, 0, "c", "p", 0, (), b"", b"", b"", b"", None, 0, 0.0, {}, 1.0, {})

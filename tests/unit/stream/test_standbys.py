@@ -13,9 +13,10 @@ from aiokafka.errors import OffsetOutOfRangeError
 
 from stream.errors import StateError
 from stream.metrics import Metrics
+from stream.rocks import EMPTY
 from stream.settings import Settings
 from stream.standbys import Standbys
-from stream.stores import EMPTY, MemoryStore
+from stream.stores import MemoryStore
 
 CHANGELOG = "ours-state-changelog"
 PENDING = b"\xdc\x00\x16\x01"

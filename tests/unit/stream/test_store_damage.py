@@ -16,7 +16,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from stream.errors import StateError
-from stream.stores import DAMAGED, EMPTY, UNFLUSHED_BYTES, Identity, RocksStore, Stores
+from stream.rocks import DAMAGED, EMPTY, UNFLUSHED_BYTES, Identity, RocksStore
+from stream.stores import Stores
 
 OURS = Identity("ours", "ours-state-changelog", "topic", 0)
 RECORDS = 3000
@@ -134,7 +135,7 @@ def child(path: Path, limit: int | None = None) -> subprocess.Popen[str]:
         "import os, sys",
         "from pathlib import Path",
         "from stream.errors import StateError",
-        "from stream.stores import Identity, RocksStore",
+        "from stream.rocks import Identity, RocksStore",
         f"store = RocksStore(Path({str(path)!r}), Identity('ours', 'ours-state-changelog', 'topic', 0))",
         "try:",
         "    for offset in range(100_000):",

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.errors import StateError
-from stream.stores import EMPTY, Identity, MemoryStore, PartitionStore, RocksStore, Stores
+from stream.rocks import EMPTY, Identity, RocksStore
+from stream.stores import MemoryStore, PartitionStore, Stores
 
 Open = Callable[[], PartitionStore]
 OURS = Identity("ours", "ours-state-changelog", "topic", 0)
@@ -107,6 +108,14 @@ def test_a_purged_store_has_no_byte_on_disk_of_what_was_deleted_or_replaced(tmp_
     again.close()
     again.purge([b"c"], b"later")  # its partition was given back meanwhile
     assert again.purged == b"mark"
+
+
+def test_a_store_that_was_emptied_is_purged_as_any_other(tmp_path: Path) -> None:
+    store = Stores("rocksdict", tmp_path, "ours", "ours-state-changelog").open(0)
+    store.clear()
+    store.purge([b"c"], b"mark")
+    assert store.purged == b"mark"
+    store.close()
 
 
 def test_folders_of_partitions_that_live_elsewhere_go_unless_they_were_purged(tmp_path: Path) -> None:
