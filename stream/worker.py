@@ -62,8 +62,9 @@ DRAIN_SHARE = 0.4
 follow."""
 STOP_SHARE = 0.8
 """Of the drain time-out, for what has begun when the worker is told to end."""
-LEAVE_SECONDS = 1.0
-"""For the broker's answer when the group is left by a worker that ends at once: it answers in milliseconds, or not."""
+LEAVE_SECONDS = 3.0
+"""For the broker's answer when the group is left by a worker that ends at once: it answers in milliseconds, unless it
+is busy or gone."""
 
 
 class Worker:
