@@ -33,6 +33,12 @@ LEADERLESS = (
     KafkaError.FENCED_LEADER_EPOCH,
 )
 
+NO_COORDINATOR = (
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+)
+
 
 @dataclass
 class Appended:
@@ -112,9 +118,16 @@ class Cluster:
     def committed(self, group: str, topic: str, partitions: int) -> Offsets:
         """The group's committed offset of each partition, 0 where there is none."""
         reader = Consumer({"bootstrap.servers": self._bootstrap, "group.id": group})
+        asked = [TopicPartition(topic, number) for number in range(partitions)]
+        deadline = time.monotonic() + ANSWER_SECONDS
         try:
-            asked = [TopicPartition(topic, number) for number in range(partitions)]
-            return {tp.partition: max(0, tp.offset) for tp in reader.committed(asked, timeout=ANSWER_SECONDS)}
+            while True:
+                try:
+                    return {tp.partition: max(0, tp.offset) for tp in reader.committed(asked, timeout=ANSWER_SECONDS)}
+                except KafkaException as error:  # a young broker has no coordinator for the group yet
+                    if error.args[0].code() not in NO_COORDINATOR or time.monotonic() > deadline:
+                        raise
+                time.sleep(POLL_SECONDS)
         finally:
             reader.close()
 
