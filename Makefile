@@ -45,11 +45,13 @@ lock: | $(BIN)/uv
 	$(COMPILE) -c $(LOCKS)/train.txt -o $(LOCKS)/runtime.txt
 	$(patsubst %pyproject.toml,%,$(COMPILE)) $(LOCKS)/bench-infinity.in -o $(LOCKS)/bench-infinity.txt
 
+# Two at a time, each with a broker of its own: half of a test of the stream is waiting.
+JOBS ?= 2
 # The embedded broker's jars come first: fetching them inside a test would count against that test's time.
 test: setup-test
 	@test -n "$$AEGIS_TEST_BROKER" || $(BIN)/aegis broker fetch
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 # Everything for the first look: environment, packages, Kafka's jars, then broker, worker, conversations and labels.
 demo: setup
