@@ -7,9 +7,10 @@ crash everything not committed is read again, and every effect is idempotent.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from aiokafka.errors import KafkaError, ProducerFenced
@@ -55,6 +56,7 @@ class Begun(NamedTuple):
 
 End = Callable[[], Awaitable[None]]
 Begin = Callable[[list[Slice]], Awaitable[End]]
+"""What it does not take yet it leaves out of a slice's `records`, from some record on; that comes again."""
 
 
 class Pipeline:
@@ -69,7 +71,7 @@ class Pipeline:
         self._consumer: BatchConsumer | None = None
         self._queue: asyncio.Queue[Batch] = asyncio.Queue(BATCHES_QUEUED)
         self._begun: asyncio.Queue[Begun] = asyncio.Queue(IN_FLIGHT)
-        self._rest: Slice | None = None
+        self._rest: deque[Slice] = deque()
         self._busy = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -89,7 +91,7 @@ class Pipeline:
     @property
     def at_rest(self) -> bool:
         """Nothing queued and nothing in flight."""
-        return self._queue.empty() and self._rest is None and not self._busy
+        return self._queue.empty() and not self._rest and not self._busy
 
     async def drain(self, deadline: float) -> bool:
         """Wait until everything begun has ended; ownership must have been released, so that nothing new begins. False
@@ -127,13 +129,15 @@ class Pipeline:
         while True:
             slices = await self._next_slices()
             if slices:
+                whole = [part.records for part in slices]
                 self._enter()
                 try:
                     end = await self._begin(slices)
                 except Overtaken:
                     self._leave()
                 else:
-                    await self._begun.put(Begun(slices, end))
+                    self._put_back(slices, whole)
+                    await self._begun.put(Begun([part for part in slices if part.records], end))
 
     async def _ending(self) -> None:
         while True:
@@ -153,40 +157,46 @@ class Pipeline:
         if not self._busy:
             self._idle.set()
 
+    def _put_back(self, slices: list[Slice], whole: list[list[Any]]) -> None:
+        """What was not begun comes first the next time."""
+        left = [
+            replace(part, records=records[len(part.records) :])
+            for part, records in zip(slices, whole, strict=True)
+            if len(part.records) < len(records)
+        ]
+        self._rest.extendleft(reversed(left))
+
     async def _next_slices(self) -> list[Slice]:
         """Up to `limit` records over all partitions that have some waiting."""
         limit, slices = self._limit(), list[Slice]()
-        rest, self._rest = self._rest, None
-        if rest is None:
-            rest = self._accept(await self._queue.get())
-        while True:
-            if rest is not None and rest.generation == self._ownership.generation:
-                head, rest = _split(rest, limit)
+        if not self._rest:
+            self._accept(await self._queue.get())
+        while limit > 0 and (self._rest or not self._queue.empty()):
+            if not self._rest:
+                self._accept(self._queue.get_nowait())
+                continue
+            part = self._rest.popleft()
+            if part.generation == self._ownership.generation:
+                head, rest = _split(part, limit)
                 slices.append(head)
                 limit -= len(head.records)
-            else:
-                rest = None
-            if rest is not None or limit <= 0 or self._queue.empty():
-                self._rest = rest
-                return slices
-            rest = self._accept(self._queue.get_nowait())
+                self._rest.extendleft(rest)
+        return slices
 
-    def _accept(self, batch: Batch) -> Slice | None:
+    def _accept(self, batch: Batch) -> None:
+        """Its records to take now wait for their turn."""
         assert self._consumer is not None
         partition = self._ownership.owner_of(batch.tp.partition, batch.generation)
         records = self._consumer.take(batch) if partition is not None else []
-        return (
-            Slice(partition, batch.generation, self._consumer.intakes[batch.tp], records)
-            if partition is not None and records
-            else None
-        )
+        if partition is not None and records:
+            self._rest.append(Slice(partition, batch.generation, self._consumer.intakes[batch.tp], records))
 
 
-def _split(part: Slice, limit: int) -> tuple[Slice, Slice | None]:
+def _split(part: Slice, limit: int) -> tuple[Slice, list[Slice]]:
+    """The first `limit` records, and the others if there are any."""
     if len(part.records) <= limit:
-        return part, None
-    head = Slice(part.partition, part.generation, part.intake, part.records[:limit])
-    return head, Slice(part.partition, part.generation, part.intake, part.records[limit:])
+        return part, []
+    return replace(part, records=part.records[:limit]), [replace(part, records=part.records[limit:])]
 
 
 def where(error: BaseException) -> str:

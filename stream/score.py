@@ -112,7 +112,8 @@ class Scorer:
         would come back."""
 
     async def begin(self, slices: list[Slice]) -> End:
-        """Score what is new and queue its pending records; what is returned publishes."""
+        """Score what is new and queue its pending records; what is returned publishes. Records that are too many are
+        taken out of the slices, and come again."""
         async with self.deciding:
             started = time.perf_counter()
             readings, fresh = self._read(slices)
@@ -124,21 +125,34 @@ class Scorer:
         return partial(self._publish, readings, writes)
 
     def _read(self, slices: list[Slice]) -> tuple[list[Reading], Fresh]:
-        """Decode, and tell turns that are new from those seen before, in the state or in these very slices."""
-        readings, fresh = [], Fresh(Memory(self._settings, self._clock(), self.requests))
+        """Decode, and tell turns that are new from those seen before, in the state or in these very slices.
+
+        Ends where as many are new as experts are to be asked about at once: what is left is taken out of the slices.
+        What is set aside or known already costs no expert's time, and must not make batches small."""
+        readings, fresh, most = [], Fresh(Memory(self._settings, self._clock(), self.requests)), self.size()
         for part in slices:
-            reading, came = Reading(part), list[tuple[Any, Turn]]()
-            for record in part.records:
-                turn = decode_turn(record.value, self._settings.max_text_bytes)
-                if isinstance(turn, Rejected):
-                    reading.letters.append((record, turn))
-                    if record.headers:
-                        self._count_replayed(record, "rejected")
-                else:
-                    came.append((record, turn))
-            self._sort(reading, came, fresh)
+            reading, read = Reading(part), 0
+            while read < len(part.records) and len(fresh.arrivals) < most:
+                came, read = self._decode(reading, read, most - len(fresh.arrivals))
+                self._sort(reading, came, fresh)
+            part.records = part.records[:read]
             readings.append(reading)
         return readings, fresh
+
+    def _decode(self, reading: Reading, read: int, most: int) -> tuple[list[tuple[Any, Turn]], int]:
+        """The next turns of a slice from record `read` on, at most so many, and up to which record that was."""
+        came, records = list[tuple[Any, Turn]](), reading.part.records
+        while read < len(records) and len(came) < most:
+            record = records[read]
+            read += 1
+            turn = decode_turn(record.value, self._settings.max_text_bytes)
+            if isinstance(turn, Rejected):
+                reading.letters.append((record, turn))
+                if record.headers:
+                    self._count_replayed(record, "rejected")
+            else:
+                came.append((record, turn))
+        return came, read
 
     def _sort(self, reading: Reading, came: list[tuple[Any, Turn]], fresh: Fresh) -> None:
         partition = reading.part.partition

@@ -41,7 +41,7 @@ from stream.producer import Producer
 from stream.projection import Projection
 from stream.rights import refuse_lacking
 from stream.roster import Roster
-from stream.score import Scorer
+from stream.score import LARGEST, Scorer
 from stream.settings import Settings
 from stream.standbys import Standbys
 from stream.stores import Stores
@@ -106,7 +106,7 @@ class Worker:
             self.view.touch_all,
         )
         self.weights.epoch = self.fulfiller.epoch
-        self.scoring = Pipeline("score", self.ownership, self.scorer.begin, self.scorer.size, self.fatal)
+        self.scoring = Pipeline("score", self.ownership, self.scorer.begin, lambda: LARGEST, self.fatal)
         self.learning = Pipeline("learn", self.ownership, learner.begin, lambda: LABELS_TOGETHER, self.fatal)
         self.app = self._create_app()
         self.health = Health(settings.http_port, self.metrics, self._trouble)

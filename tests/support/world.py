@@ -165,10 +165,10 @@ class World:
         records: list[Any] = list(self.logs[topic][intake.next : intake.next + count])
         if not records:
             return
-        intake.taken(records[-1].offset)
         part = Slice(self.partition, self.partition.generation, intake, records)
         agent = self.scorer if topic == self.names.turns else self.learner
         end = await agent.begin([part])
+        intake.taken(part.records[-1].offset)
         self.last[topic] = ended = asyncio.ensure_future(_after(self.last.get(topic), end))
         self.tasks.append((ended, [part]))
         await settle()

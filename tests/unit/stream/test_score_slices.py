@@ -60,6 +60,24 @@ async def test_a_conversation_in_several_fetches_that_are_scored_together_is_tol
     assert said == pytest.approx(expected, rel=1e-6)
 
 
+async def test_a_batch_is_full_by_its_new_turns_whatever_stands_between_them_and_the_rest_comes_again() -> None:
+    world = World(1, Panel((InstantExpert(),)))
+    most = world.scorer.size()
+    for number in range(most + 3):
+        for value in (b"{", json.dumps({**TURN, "turn_id": f"t{number}"}).encode(), b"not a turn", b""):
+            world.publish(world.names.turns, Outgoing(b"c", value))
+    records: list[Any] = list(world.logs[world.names.turns])
+    intake, part = world.intakes[world.names.turns], world.partition
+    first, second = (Slice(part, part.generation, intake, records[at]) for at in (slice(0, 20), slice(20, None)))
+    end = await world.scorer.begin([first, second])
+    intake.taken(second.records[-1].offset)
+    world.tasks.append((asyncio.ensure_future(end()), [first, second]))
+    assert [record.offset for record in (*first.records, *second.records)] == list(range(4 * most - 2))
+    await world.run_dry()
+    assert len(world.logs[world.names.verdicts]) == most + 3
+    assert len(world.logs[world.names.dead_letters]) == 3 * (most + 3)
+
+
 async def test_each_write_of_decisions_holds_the_conversation_as_it_stands_after_them() -> None:
     world = World(1, Panel((InstantExpert(),)))
     for number in range(3):
