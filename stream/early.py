@@ -91,7 +91,8 @@ async def send_again(
 
 def _record(early: state.Early, said: Said) -> Outgoing:
     journey = Journey((), said.first_ms, early.tries + 1, said.timestamp_ms, early.replays, early.replayed)
-    return Outgoing(said.key, said.value, journey.headers())
+    # With the time that it came at: a worker whose clock is behind would else move the vote, which is clamped to it.
+    return Outgoing(said.key, said.value, journey.headers(), said.timestamp_ms)
 
 
 async def retry_early(ownership: Ownership, producer: Producer, labels: str) -> None:

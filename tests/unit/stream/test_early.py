@@ -30,3 +30,16 @@ async def test_an_early_label_from_the_future_does_not_win_over_an_honest_correc
     stored = world.partition.store.get(state.pending_key("default", "t"))
     assert stored is not None
     assert state.decode_pending(stored).votes == {"a": Vote(2, 1_700_000_004_000)}
+
+
+async def test_a_worker_whose_clock_was_set_back_does_not_move_the_time_of_an_early_vote() -> None:
+    world = World(1, Panel((InstantExpert(),)))
+    world.now = 1_700_000_000_000
+    world.publish(world.names.labels, label("safe", "2023-11-14T22:13:10Z"))
+    await world.run_dry()
+    world.now -= 2 * 86_400_000
+    world.publish(world.names.turns, Outgoing(b"c", json.dumps(TURN).encode()))
+    await world.run_dry()
+    stored = world.partition.store.get(state.pending_key("default", "t"))
+    assert stored is not None
+    assert state.decode_pending(stored).votes == {"a": Vote(0, 1_699_999_990_000)}
