@@ -119,8 +119,8 @@ def test_records_of_another_version_are_refused_with_the_version_to_run_before_a
     said = refusal(worker)
     assert "schema version 99" in said
     assert said.endswith("run the version that wrote it: aegis-stream 99.1")
-    written = asyncio.run(read_logs(settings)).changelog[2:]
-    assert {record.key for record in written} <= {state.CLAIM}
+    changelog = asyncio.run(read_logs(settings)).changelog
+    assert {record.key for record in changelog if (record.partition, record.offset) > (0, 1)} <= {state.CLAIM}
 
 
 async def make_anew(settings: Settings) -> None:
