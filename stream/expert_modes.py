@@ -58,10 +58,7 @@ class Wishes:
 
     def learn(self, records: Iterable[Any]) -> bool:
         """Take aiokafka's records in, in offset order within a partition; whether any was new."""
-        fresh = self._unread.of(records)
-        for record in fresh:
-            self._take(record)
-        return bool(fresh)
+        return self._unread.hand(records, self._take)
 
     def _take(self, record: Any) -> None:
         try:

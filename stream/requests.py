@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from stream.codecs import UNREADABLE
 from stream.records import Erasure, Fulfilment, Label, Request, Revocation, Turn
 from stream.unread import Unread
 
@@ -50,16 +51,13 @@ class Requests:
 
     def learn(self, records: Iterable[Any]) -> bool:
         """Take aiokafka's records in, in offset order within a partition; whether any was new."""
-        fresh = self._unread.of(records)
-        for record in fresh:
-            self._take(record)
-        return bool(fresh)
+        return self._unread.hand(records, self._take)
 
     def _take(self, record: Any) -> None:
         key: bytes = record.key or b""
         try:
             asked = _requests.decode(record.value) if record.value is not None else None
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             self.unreadable += 1
             return
         if isinstance(asked, Fulfilment):

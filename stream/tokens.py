@@ -114,5 +114,5 @@ class GrantedToken(AbstractTokenProvider):  # type: ignore[misc]  # as above
             )
         try:
             return msgspec.json.decode(body, type=Granted)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise OSError("AEGIS_SASL_TOKEN_URL answered with no `access_token`: name OAuth's token endpoint") from None

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from stream.codecs import UNREADABLE
 from stream.following import existing
 from stream.records import Erasure
 from stream.settings import Settings
@@ -58,7 +59,7 @@ def is_of(erasure: Erasure, record: Any) -> bool:
     dead letter may be anything."""
     try:
         named = _named.decode(record.value or b"")
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         places = (record.key or b"", record.value or b"")
         return any(identifier.encode() in place for identifier in _identifiers(erasure) for place in places)
     if named.tenant != erasure.tenant:

@@ -1,6 +1,6 @@
 """Which records are new, of a topic that is read in several passes."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,9 +11,11 @@ class Unread:
 
     _read: dict[int, int] = field(default_factory=dict)
 
-    def of(self, records: Iterable[Any]) -> list[Any]:
-        """Those of aiokafka's records, in offset order within a partition, that were not given before."""
+    def hand(self, records: Iterable[Any], take: Callable[[Any], None]) -> bool:
+        """Those of aiokafka's records, in offset order within a partition, that were not handed on before; whether any
+        was new."""
         fresh = [record for record in records if record.offset > self._read.get(record.partition, -1)]
         for record in fresh:
             self._read[record.partition] = record.offset
-        return fresh
+            take(record)
+        return bool(fresh)

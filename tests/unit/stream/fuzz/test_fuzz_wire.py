@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -17,10 +18,11 @@ from stream.codecs import SCHEMA_REASONS, Rejected, decode_label, decode_turn, d
 from stream.expert_modes import Wishes
 from stream.letters import Wanted, letter, own_headers
 from stream.lines import read_lines
-from stream.records import ExpertMode, Label, Turn, Verdict, Weights
+from stream.records import Erasure, ExpertMode, Label, Turn, Verdict, Weights
 from stream.replay.tape import Tape
-from stream.requests import milliseconds
+from stream.requests import Requests, milliseconds
 from stream.routing import FIRST, STAMP, TRIED, TRIES, Journey, candidates, next_stop
+from stream.traces import is_of
 from support.fuzzing import CANARY, damaged, nested, spoilt_json
 
 REASONS: Final = {"empty", "not_utf8", "not_json", "wrong_type", *(reason for _, reason in SCHEMA_REASONS)} | {
@@ -155,6 +157,10 @@ def test_nesting_without_end_is_a_reason_everywhere(value: bytes) -> None:
     wishes = Wishes()
     wishes.learn([record(value, key=b"toxic")])
     assert (wishes.unreadable, wishes.wishes) == (1, {})
+    requests = Requests()
+    requests.learn([record(value, key=b"revoke")])
+    assert requests.unreadable == 1
+    assert not is_of(Erasure("default", datetime.now(UTC), turn_id="nowhere"), record(value))
 
 
 @given(st.data())
