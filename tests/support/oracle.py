@@ -15,9 +15,6 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from ensemble import Moments, Replay, distance, shadow_of, total, zero
-from ensemble import decode as decode_moments
-from ensemble import encode as encode_moments
 from ensemble.policy import CLASSES
 from experts.base import OK, SHADOW
 from stream import dead_letters, projection, state
@@ -29,13 +26,13 @@ from stream.settings import Settings
 from stream.topics import TopicNames
 from stream.verdicts import verdict
 from support.ballots import Ballots, Said, Votes
-from support.decided import ask_problems, importance, learned_in, prior_problems
+from support.decided import ask_problems, prior_problems
 from support.logs import Logs, following_all, read_all, read_logs
+from support.replayed import compare_moments
 from support.strays import differing_letters, strange_records
 
 __all__ = ["Findings", "Logs", "check_invariants", "read_all", "read_logs", "until_sound"]
 
-TOLERANCE: Final = 1e-9
 WEIGHED: Final = 1e-5
 """Between a score and the mean by its weights, which are stored as float32."""
 Key = tuple[int, str, str]
@@ -115,7 +112,8 @@ def check_invariants(
     _check_verdicts(settings, logs.verdicts, demands, final, found)
     _check_votes(demands, final, found)
     _check_letters(settings, logs, demands, final, found, set(unread))
-    _check_moments(logs.moments, demands, final, found)
+    found.distance, wrong = compare_moments(logs.moments, final.moments, final.pending, demands.learned)
+    found.problems += wrong
     found.problems += prior_problems(logs.moments, final.pending.values())
     found.problems += strange_records(logs, {tenant for _, tenant, _ in demands.turns})
     return found
@@ -326,60 +324,6 @@ def _lost_strays(demands: Demands, final: State, given_up: set[bytes], unread: s
     for stray, values in demands.strays.items():
         if state.early_key(*stray) not in kept and not values & (given_up | unread):
             yield f"the label {stray} of no turn is neither kept nor given up"
-
-
-def _check_moments(records: list[Any], demands: Demands, final: State, found: Findings) -> None:
-    published = _published_moments(records)
-    for key in final.moments.keys() | published.keys():
-        if final.moments.get(key) != published.get(key):
-            found.problems.append(f"moments of {key} differ between the changelog and moments.v1")
-    demanded = _replayed(demands, final)
-    for key, moments in demanded.items():
-        _compare(f"moments of {key}", _decoded(final.moments.get(key)), moments, found)
-    for context in {context for _, context in demanded}:
-        parts = [_decoded(value) for (_, name), value in sorted(published.items()) if name == context]
-        whole = total(moments for (_, name), moments in sorted(demanded.items()) if name == context)
-        _compare(f"total moments of {context}", total(parts), whole, found)
-
-
-def _compare(what: str, moments: Moments, oracle: Moments, found: Findings) -> None:
-    off = distance(moments, oracle)
-    found.distance = max(found.distance, off)
-    if not off <= TOLERANCE:
-        found.problems.append(f"{what} are off by {off:.3e} ({moments.rounds} rounds, must be {oracle.rounds})")
-
-
-def _replayed(demands: Demands, final: State) -> dict[tuple[int, str], Moments]:
-    """The moments of each partition and context: the stored advice under the votes that the labels demand."""
-    replays: dict[int, Replay] = defaultdict(Replay)
-    for key, p in final.pending.items():
-        scores, status = np.frombuffer(p.scores, "<f4"), np.frombuffer(p.status, np.uint8)
-        rows = [shadow_of(e) if code == SHADOW else e for e, code in zip(p.experts, status.tolist(), strict=True)]
-        awake = (status == OK) | ((status == SHADOW) & (p.published is not None))
-        published = np.nan if p.published is None else p.published
-        forecasts = np.frombuffer(p.forecasts, "<f8").tolist()
-        replay, seconds = replays[key[0]], p.scored_at_ms / 1000
-        heard = (rows, scores.tolist(), awake.tolist())
-        replay.scored(key, learned_in(p), *heard, forecasts, published, seconds, p.used, importance(p))
-        if (learned := demands.learned.get(key)) is not None:
-            replay.labelled(key, "all", learned, 0)
-    return {(number, name): m for number, replay in replays.items() for name, m in replay.moments().items()}
-
-
-def _published_moments(records: Iterable[Any]) -> dict[tuple[int, str], bytes]:
-    """What a reader of moments.v1 holds: of each partition and context, the part with the highest changelog offset."""
-    newest: dict[tuple[int, str], tuple[int, bytes]] = {}
-    for record in records:
-        if record.key.startswith(projection.PART):
-            context = projection.context_of_key(record.key)
-            key, (offset, moments) = (record.partition, context), projection.decode_part(record.value)
-            if key not in newest or newest[key][0] <= offset:
-                newest[key] = (offset, encode_moments(moments))
-    return {key: value for key, (_, value) in newest.items()}
-
-
-def _decoded(value: bytes | None) -> Moments:
-    return zero(()) if value is None else decode_moments(value)
 
 
 def _names(key: bytes) -> tuple[str, str]:

@@ -173,6 +173,20 @@ class World:
         self.tasks.append((ended, [part]))
         await settle()
 
+    async def deliver_some(self, chance: random.Random) -> None:
+        """To one of the topics that something is on its way to."""
+        if waiting := [topic for topic, batches in self.waiting.items() if batches]:
+            await self.deliver(chance.choice(waiting))
+
+    async def come_to_rest(self) -> None:
+        """All is read, also early labels whose pauses have not ended yet, and said in `moments.v1`."""
+        await self.run_dry()
+        for _ in range(8):
+            self.now += 700_000
+            await self.retry_early()
+            await self.run_dry()
+        await self.project()
+
     async def retry_early(self) -> None:
         due = list(self.partition.due_early(self.now))
         producer: Any = self

@@ -100,9 +100,7 @@ async def play(world: World) -> None:
         elif action < 0.60:
             await world.work(world.names.labels, chance.randint(1, 4))
         elif action < 0.85:
-            waiting = [topic for topic, batches in world.waiting.items() if batches]
-            if waiting:
-                await world.deliver(chance.choice(waiting))
+            await world.deliver_some(chance)
         elif action < 0.90:
             await world.retry_early()
         elif action < 0.97:
@@ -111,12 +109,7 @@ async def play(world: World) -> None:
             await world.crash()
     for kind, record in events:
         world.publish(getattr(world.names, kind), record)
-    await world.run_dry()
-    for _ in range(8):  # early labels whose pause has not ended yet
-        world.now += 700_000
-        await world.retry_early()
-        await world.run_dry()
-    await world.project()
+    await world.come_to_rest()
 
 
 def logs(world: World) -> Logs:

@@ -75,9 +75,7 @@ async def play(world: World) -> None:
             case ["labels"]:
                 await world.work(world.names.labels, chance.randint(1, 5))
             case ["deliver"]:
-                waiting = [topic for topic, batches in world.waiting.items() if batches]
-                if waiting:
-                    await world.deliver(chance.choice(waiting))
+                await world.deliver_some(chance)
             case ["commit"]:
                 world.commit()
             case ["crash"]:

@@ -111,9 +111,7 @@ async def play(world: World, erasures: list[Erasure]) -> None:
             case ["labels"]:
                 await world.work(world.names.labels, chance.randint(1, 5))
             case ["deliver"]:
-                waiting = [topic for topic, batches in world.waiting.items() if batches]
-                if waiting:
-                    await world.deliver(chance.choice(waiting))
+                await world.deliver_some(chance)
             case ["early"]:
                 await world.retry_early()
             case ["commit"]:
@@ -128,12 +126,7 @@ async def play(world: World, erasures: list[Erasure]) -> None:
         world.ask(request)
     for kind, record in events:
         world.publish(getattr(world.names, kind), record)
-    await world.run_dry()
-    for _ in range(8):  # early labels whose pause has not ended yet
-        world.now += 700_000
-        await world.retry_early()
-        await world.run_dry()
-    await world.project()
+    await world.come_to_rest()
 
 
 def panel() -> Panel:
