@@ -22,14 +22,19 @@ class Run(Struct, frozen=True):
     """The machine's load average over the minute before."""
 
 
-class Results(Struct, frozen=True):
-    """One benchmark: where, with what, and every run."""
+class Place(Struct, frozen=True):
+    """Where and when a benchmark ran, by which command, and with what."""
 
     at: str
     command: str
     processor: str
     cores: int
     versions: dict[str, str]
+
+
+class Results(Place, frozen=True):
+    """One benchmark: where, with what, and every run."""
+
     turns: int
     turn_bytes: float
     """Mean size of a turn's value."""

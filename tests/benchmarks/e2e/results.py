@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from benchmarks.results import Place
+
 
 class Run(Struct, frozen=True):
     """All texts once: by the bare session, or from broker to verdicts."""
@@ -30,14 +32,9 @@ class Latency(Struct, frozen=True):
     worst_ms: float
 
 
-class Results(Struct, frozen=True):
+class Results(Place, frozen=True):
     """One benchmark: where, with what, and every run."""
 
-    at: str
-    command: str
-    processor: str
-    cores: int
-    versions: dict[str, str]
     texts: int
     tokens: float
     """Mean tokens a text."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from benchmarks.results import Place
+
 
 class Run(Struct, frozen=True):
     """One contestant in one round."""
@@ -27,14 +29,9 @@ class Run(Struct, frozen=True):
         return self.forecasts / self.forecasts_s
 
 
-class Results(Struct, frozen=True):
+class Results(Place, frozen=True):
     """One benchmark: where, with what, and every run."""
 
-    at: str
-    command: str
-    processor: str
-    cores: int
-    versions: dict[str, str]
     experts: int
     turns: int
     fold: int

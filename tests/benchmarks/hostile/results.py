@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from benchmarks.results import Place
+
 
 class Sample(Struct, frozen=True):
     """One look at the worker: seconds since its start, messages done with, resident memory in MB, and that part of it
@@ -30,15 +32,10 @@ class Memory(Struct, frozen=True):
         return self.last_third / self.second_third
 
 
-class Results(Struct, frozen=True):
+class Results(Place, frozen=True):
     """One run. `kinds`: messages sent of each kind; `becomes`: what had to become of them; `problems`: what did not,
     counted by kind."""
 
-    at: str
-    command: str
-    processor: str
-    cores: int
-    versions: dict[str, str]
     load: float
     seed: int
     good: int

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from benchmarks.results import Place
+
 
 class Run(Struct, frozen=True):
     """One recovery of one contestant."""
@@ -39,14 +41,9 @@ class Sweep(Struct, frozen=True):
     """Of the process that held the store, when it was filled."""
 
 
-class Results(Struct, frozen=True):
+class Results(Place, frozen=True):
     """One benchmark: where, with what, and every run."""
 
-    at: str
-    command: str
-    processor: str
-    cores: int
-    versions: dict[str, str]
     records: int
     record_bytes: float
     """Mean size of key and value."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from benchmarks.results import Place
+
 
 class Run(Struct, frozen=True):
     """One contestant in one round."""
@@ -19,14 +21,9 @@ class Run(Struct, frozen=True):
     """The machine's load average over the minute before."""
 
 
-class Results(Struct, frozen=True):
+class Results(Place, frozen=True):
     """One benchmark: where, with what, and every run."""
 
-    at: str
-    command: str
-    processor: str
-    cores: int
-    versions: dict[str, str]
     texts: int
     tokens: float
     """Mean tokens a text."""
