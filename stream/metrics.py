@@ -63,6 +63,10 @@ class Metrics:
         self.expert_changes_refused = Counter(
             "aegis_expert_changes_refused", "Modes of experts that could not be followed.", ["reason"], registry=r
         )
+        self._of_the_state(r)
+        self._of_the_ensemble(r)
+
+    def _of_the_state(self, r: CollectorRegistry) -> None:
         self.holes = Counter(
             "aegis_holes", "Partitions read again because delivered records did not arrive.", registry=r
         )
@@ -76,6 +80,16 @@ class Metrics:
             "1 when the partitions are restored, the merged view has caught up and all experts' threads live.",
             registry=r,
         )
+        self.recovered = Gauge("aegis_recovery_records", "Changelog records read by recoveries.", registry=r)
+        self.recovery_left = Gauge(
+            "aegis_recovery_records_left", "Changelog records that the running recovery has still to read.", registry=r
+        )
+        self.standbys = Gauge("aegis_standbys", "Partitions of others of which a copy is kept up here.", registry=r)
+        self.standby_lag = Gauge(
+            "aegis_standby_lag_records", "Changelog records that those copies have still to read.", registry=r
+        )
+
+    def _of_the_ensemble(self, r: CollectorRegistry) -> None:
         self.regret_ratio = Gauge(
             "aegis_regret_ratio", "Largest regret of any context over its bound; above 1 is an alarm.", registry=r
         )
@@ -84,12 +98,4 @@ class Metrics:
             "Contexts in which the recent loss of an expert or of the ensemble is worse or better than its long run.",
             ["direction"],
             registry=r,
-        )
-        self.recovered = Gauge("aegis_recovery_records", "Changelog records read by recoveries.", registry=r)
-        self.recovery_left = Gauge(
-            "aegis_recovery_records_left", "Changelog records that the running recovery has still to read.", registry=r
-        )
-        self.standbys = Gauge("aegis_standbys", "Partitions of others of which a copy is kept up here.", registry=r)
-        self.standby_lag = Gauge(
-            "aegis_standby_lag_records", "Changelog records that those copies have still to read.", registry=r
         )
