@@ -39,7 +39,7 @@ class Link:
         self._network = network
         self._weather = Weather.CLEAR
         self._flows = {True: asyncio.Event(), False: asyncio.Event()}
-        self._connections: set[asyncio.StreamWriter] = set()
+        self._connections = network.connections()
         self._servers: list[asyncio.Server] = network.call(self._listen(targets))
         self.addresses = ["{}:{}".format(*server.sockets[0].getsockname()) for server in self._servers]
 
@@ -58,7 +58,7 @@ class Link:
         await self._change(Weather.CLEAR)
 
         def to(port: int) -> Any:
-            return lambda reader, writer: self._serve(reader, writer, port)
+            return lambda reader, writer: self._accept(reader, writer, port)
 
         return [await asyncio.start_server(to(port), HOST, 0) for port in targets]
 
@@ -76,11 +76,20 @@ class Link:
 
     async def _close(self) -> None:
         self._abort()
+        loop = asyncio.get_running_loop()
+        for listening in (socket for server in self._servers for socket in server.sockets):
+            loop.remove_reader(listening.fileno())
+        await asyncio.sleep(0.01)  # who was accepted gets its connection: a server that is closed attaches none to it
         for server in self._servers:
             server.close()
 
+    def _accept(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int
+    ) -> Coroutine[Any, Any, None]:
+        self._connections.add(writer)  # at once: a task that is cancelled before its first step would close nothing
+        return self._serve(reader, writer, port)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int) -> None:
-        self._connections.add(writer)
         try:
             await self._flows[True].wait()
             if self._weather is Weather.RESET:
@@ -114,9 +123,15 @@ class Network:
     """The loop of all links, on a thread of its own: the judge, who computes for seconds, must not be a cut."""
 
     def __init__(self) -> None:
+        self._connections: list[set[asyncio.StreamWriter]] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="network", daemon=True)
         self._thread.start()
+
+    def connections(self) -> set[asyncio.StreamWriter]:
+        """An empty set: what is in it when the network is closed is ended then."""
+        self._connections.append(set())
+        return self._connections[-1]
 
     def call(self, work: Coroutine[Any, Any, Any]) -> Any:
         """What it returns, from another thread."""
@@ -134,4 +149,6 @@ class Network:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for writer in set().union(*self._connections):
+            writer.transport.abort()
         await asyncio.sleep(0.01)  # a transport that was aborted closes its socket in a later turn of the loop

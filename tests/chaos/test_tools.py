@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
+import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -100,6 +102,20 @@ async def test_a_reset_breaks_what_is_open_and_lets_nobody_in_and_a_delay_only_d
         assert time.monotonic() - began >= 2 * DELAY_SECONDS
         for _, writer in (pipe, new, late):
             await closed(writer)
+
+
+@pytest.mark.filterwarnings("error::ResourceWarning")
+def test_a_network_that_ends_while_somebody_comes_in_leaves_no_connection_behind() -> None:
+    for _ in range(20):
+        network = Network()
+        link = Link(network, [1])  # nobody listens there
+        host, port = link.bootstrap.split(":")
+        coming = [socket.create_connection((host, int(port))) for _ in range(5)]
+        link.close()
+        network.close()
+        for one in coming:
+            one.close()
+    gc.collect()  # pytest makes an error of what is found unclosed
 
 
 def test_a_clock_is_as_wrong_as_ordered_and_durations_are_right(
