@@ -43,6 +43,7 @@ lock: | $(BIN)/uv
 	$(COMPILE) --extra test --extra bench --extra train -o $(LOCKS)/train.txt
 	$(COMPILE) --extra test --extra bench -c $(LOCKS)/train.txt -o $(LOCKS)/test.txt
 	$(COMPILE) -c $(LOCKS)/train.txt -o $(LOCKS)/runtime.txt
+	$(COMPILE) --extra cuda -c $(LOCKS)/train.txt -o $(LOCKS)/cuda.txt
 	$(patsubst %pyproject.toml,%,$(COMPILE)) $(LOCKS)/bench-infinity.in -o $(LOCKS)/bench-infinity.txt
 
 # Two at a time, each with a broker of its own: half of a test of the stream is waiting.
