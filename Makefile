@@ -7,7 +7,7 @@ LOCKS  := deploy/requirements
 export UV_SYSTEM_CERTS := 1
 COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml
 
-.PHONY: setup setup-test setup-train base lock demo test lint contracts bench-stream bench-e2e bench-sizes bench-experts bench-guard bench-bounds bench-ensemble bench-streams bench-tenants bench-hostile bench-recovery chaos clean
+.PHONY: setup setup-test setup-train base lock demo test tools lint contracts bench-stream bench-e2e bench-sizes bench-experts bench-guard bench-bounds bench-ensemble bench-streams bench-tenants bench-hostile bench-recovery chaos clean
 
 setup: $(VENV)/.runtime
 setup-test: $(VENV)/.test
@@ -57,6 +57,10 @@ test: setup-test
 # Everything for the first look: environment, packages, Kafka's jars, then broker, worker, conversations and labels.
 demo: setup
 	@$(BIN)/aegis demo
+
+# helm, kubeconform and Kubernetes' schemas, which the tests of the chart need; a minute, once, and Go.
+tools: setup-test
+	PYTHONPATH=tests $(BIN)/python -m support.kubernetes .aegis/tools
 
 lint: setup-test
 	$(BIN)/ruff check .
