@@ -8,7 +8,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from stream.records import LabelName, Source, Threshold
+from stream.records import LabelName, Source, Threshold, Thresholds
 
 OpinionStatus = Literal["ok", "timeout", "error", "abstained", "shadow"]
 ModeNow = Literal["votes", "shadow", "not asked"]
@@ -92,10 +92,10 @@ class Taught(Struct, frozen=True):
 
 
 class Explanation(Struct, frozen=True):
-    """Everything. `place` is where the verdict stands. `why` says in a sentence why the turn was labelled so. `then`
-    holds the policy and the thresholds by today's settings; `now` what today's ensemble decides of the same advice;
-    `otherwise` the same under another policy that was asked for. `taught` is null where it was not looked for. `text`
-    is null unless it was asked for."""
+    """Everything. `place` is where the verdict stands. `why` says in a sentence why the turn was labelled so.
+    `thresholds` are those of its policy, null where labels set them or where the settings do not know the policy; `now`
+    is what today's ensemble decides of the same advice, `otherwise` the same under another policy that was asked for.
+    `taught` is null where it was not looked for, `text` where it was not asked for."""
 
     form: Literal[1]
     turn_id: str
@@ -117,7 +117,7 @@ class Explanation(Struct, frozen=True):
     place: Source
     experts: tuple[Share, ...]
     recomputed: Recomputed
-    then: Decided | None
+    thresholds: Thresholds | None
     now: Decided
     otherwise: Decided | None
     labels: tuple[GivenLabel, ...]
