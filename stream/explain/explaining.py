@@ -12,13 +12,13 @@ from ensemble.votes import Vote
 from stream import state
 from stream.errors import SettingsError, TopicsError
 from stream.explain.finding import Advance, Found, Said, Search, labels_of, text_of
-from stream.explain.now import LABELS, Today, today
+from stream.explain.now import Today, today
 from stream.explain.reckoning import clip_of, recomputed, shares, why
 from stream.explain.results import Decided, Explanation, GivenLabel, Taught
 from stream.explain.taught import Votes, Weighing, taught, votes_since
 from stream.letters import instant
 from stream.policies import Policies
-from stream.records import Source, Threshold, Thresholds, Verdict
+from stream.records import LABELS, Source, Threshold, Thresholds, Verdict
 from stream.requests import milliseconds
 from stream.settings import Settings
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any
 
 import msgspec
 import numpy as np
 
 from ensemble.forecaster import Forecaster
-from ensemble.policy import CLASSES, Policy
+from ensemble.policy import Policy
 from ensemble.rounds import Floats
 from stream import projection
 from stream.asking import unasked_of
@@ -21,12 +21,11 @@ from stream.expert_modes import DISABLED, ENABLED, SHADOW, Wishes
 from stream.explain.finding import Advance
 from stream.explain.results import Decided, ModeNow
 from stream.following import existing
-from stream.records import LabelName, Opinion, Verdict, Weights
+from stream.records import LABELS, Opinion, Verdict, Weights
 from stream.settings import Settings
 from stream.topics import TopicNames
 from stream.view import MergedView
 
-LABELS: Final = cast("tuple[LabelName, ...]", CLASSES)
 _weights = msgspec.json.Decoder(Weights)
 
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from ensemble.policy import Policy
 from ensemble.rounds import CLIP
-from stream.explain.now import LABELS, expert_id
+from stream.explain.now import expert_id
 from stream.explain.results import ModeNow, Recomputed, Share
-from stream.records import Opinion, Verdict
+from stream.records import LABELS, Opinion, Verdict
 
 DECIMAL: Final = 0.5e-9
 """Scores and weights are written with nine decimals."""

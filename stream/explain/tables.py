@@ -140,10 +140,8 @@ def _taught(told: Taught) -> Iterator[RenderableType]:
     classes = ", ".join(f"{count:,} {label}" for label, count in told.by_class.items())
     votes = ", ".join(f"{count:,} of {number}" for number, count in told.by_votes.items())
     people = ", ".join(f"{printable(name)} {count:,}" for name, count in told.by_annotator.items())
-    yield Text(
-        f"Learned in this context since: {told.rounds:,} labelled turns; {told.turns:,} are in the state: ", end=""
-    )
-    yield Text(f"{classes}; annotators a turn: {votes}; by {people}.")
+    held = f"{told.rounds:,} labelled turns; {told.turns:,} are in the state"
+    yield Text(f"Learned in this context since: {held}: {classes}; annotators a turn: {votes}; by {people}.")
     table = Table(title=Text("The newest of them, and what each moved"), title_justify="left")
     for heading in ("turn", "learned", "annotators", "labelled"):
         table.add_column(heading, overflow="fold")

@@ -16,13 +16,12 @@ from ensemble.sampling import with_unasked
 from stream import state
 from stream.asking import unasked_of
 from stream.explain.finding import Advance
-from stream.explain.now import LABELS
 from stream.explain.results import Lesson, Taught
 from stream.following import existing
 from stream.labels import Change, learn
 from stream.letters import instant
 from stream.priors import aligned
-from stream.records import LabelName
+from stream.records import LABELS, LabelName
 from stream.settings import Settings
 from stream.topics import TopicNames
 from stream.view import MergedView
