@@ -179,6 +179,16 @@ async def test_a_verdict_is_found_by_the_place_of_its_turn_and_by_its_conversati
         await explain(flow.settings, "another", Wanted(source=verdict.source))
 
 
+async def test_an_old_verdict_is_found_step_by_step(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = await judged(flow, "old")
+    await taught(flow, "newer", "safe")
+    monkeypatch.setattr("stream.explain.finding.FIRST_STEP", 1)
+    counts: list[tuple[str, int]] = []
+    told = await explain(flow.settings, first.turn_id, Wanted(), lambda what, count: counts.append((what, count)))
+    assert told.turn_id == first.turn_id
+    assert ("searching " + flow.names.verdicts) in {what for what, _ in counts}
+
+
 async def test_the_command_prints_tables_or_json_and_the_text_only_when_asked(flow: Flow) -> None:
     verdict = await judged(flow, "printed", text=SECRET)
     shown = await asyncio.to_thread(invoke, flow, verdict.turn_id, "--since", "1h")
