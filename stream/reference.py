@@ -21,6 +21,7 @@ from stream.settings import PREFIX, UNITS, Settings, seconds
 FOLDER: Final = Path(__file__).resolve().parents[1] / "deploy" / "docs"
 WIDTH: Final = 100
 """Columns of a command's help."""
+MIB: Final = 1 << 20
 WRITTEN: Final = "<!-- Written by `make docs` from the code: change it there. -->"
 SETTINGS: Final = f"""{WRITTEN}
 
@@ -127,7 +128,9 @@ def _default(field: FieldInfo) -> str:
         return "none"
     if any(isinstance(one, BeforeValidator) and one.func is seconds for one in field.metadata):
         return f"`{_duration(value)}`"
-    return f"`{json.dumps(value) if isinstance(value, dict) else value}`"
+    whole = isinstance(value, int) and value >= MIB and value % MIB == 0
+    shown = json.dumps(value) if isinstance(value, dict) else value
+    return f"`{shown}`{f' ({value // MIB} MiB)' if whole else ''}"
 
 
 def _duration(value: float) -> str:
