@@ -7,18 +7,21 @@ import asyncio
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
 from stream.__main__ import cli
+from stream.commands.experts_modes import set_mode
 from stream.errors import DataError, SettingsError
 from stream.explain.explaining import Wanted, explain
 from stream.explain.results import Explanation
 from stream.records import LabelName, Source, Verdict, Weights
 from support.fake_worker import CHOSEN
 from support.flow import Flow, flowing, label, turn, unique
+from support.kafka import eventually_async
 from support.worker_process import environment
 
 SCORES = (0.125, 0.25, 0.875)
@@ -30,8 +33,12 @@ SECRET = "words that nobody but --text may show"
 def flow(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flow]:
     """Three experts that say the same of everything: from the mildest to the most severe."""
     experts = {CHOSEN: ",".join(map(str, SCORES))}
-    defined = {"strict": {"like": "defensive", "caution_at": 0.1, "unsafe_at": 0.3}}
-    with flowing(broker, tmp_path_factory.mktemp("explain"), environ=experts, policies=defined) as flow:
+    defined = {
+        "strict": {"like": "defensive", "caution_at": 0.1, "unsafe_at": 0.3},
+        "frugal": {"ask": 0.5, "ask_unsure": 0.5, "unasked": 0.5},
+    }
+    policies: dict[str, Any] = {"policies": defined, "tenant_policies": {"few": "frugal"}}
+    with flowing(broker, tmp_path_factory.mktemp("explain"), environ=experts, **policies) as flow:
         yield flow
 
 
@@ -122,6 +129,48 @@ async def test_what_a_label_moved_is_the_weights_before_it_and_after_it(flow: Fl
     moved = {new.id: new.weight - old.weight for old, new in zip(before.experts, after.experts, strict=True)}
     # Not closer: without the second label the first is remembered as of now, seconds older under the half-lives.
     assert newest.moved == pytest.approx(moved, rel=1e-2)
+
+
+async def test_a_label_that_nobody_asked_for_moved_what_its_weight_in_the_policy_says(flow: Flow) -> None:
+    await taught(flow, "few", "safe")
+
+    async def unasked() -> Verdict | None:
+        verdict = await judged(flow, "few")
+        return None if verdict.ask_label else verdict
+
+    verdict: Verdict = await eventually_async(unasked, awaited="a turn whose label nobody asks for")
+    before = await flow.weights("few/user", lambda weights: weights.rounds >= verdict.rounds)
+    await flow.labels(label(verdict.turn_id, "unsafe", tenant="few"))
+    after = await flow.weights("few/user", lambda weights: weights.unasked_rounds > before.unasked_rounds)
+    told = await explain(flow.settings, verdict.turn_id)
+    assert not told.asked
+    assert told.ask_probability == 0.5
+    assert told.taught is not None
+    newest = told.taught.newest[0]
+    assert (newest.turn_id, newest.asked) == (verdict.turn_id, False)
+    moved = {new.id: new.weight - old.weight for old, new in zip(before.experts, after.experts, strict=True)}
+    assert newest.moved == pytest.approx(moved, rel=1e-2)
+    assert newest.moved["expert2@1"] > 0.0
+
+
+async def test_an_expert_that_became_a_shadow_since_votes_no_more(flow: Flow) -> None:
+    (first, *_), _ = await taught(flow, "modes", "safe")
+    untaught = await judged(flow, f"modes-{first.turn_id}")
+    try:
+        await set_mode(flow.settings, "expert1", "shadow", lambda line: None)
+        weights = await flow.weights("modes/user", lambda weights: weights.experts[1].weight == 0.0)
+        for verdict in (first, untaught):
+            told = await explain(flow.settings, verdict.turn_id)
+            modes = {one.name: (one.status, one.mode_now) for one in told.experts}
+            assert modes["expert1"] == ("ok", "shadow")
+            assert modes["expert0"] == modes["expert2"] == ("ok", "votes")
+            by_id = {f"{one.name}@{one.version}": one.weight_now for one in told.experts}
+            assert (by_id["expert1@1"], sum(by_id.values())) == (0.0, pytest.approx(1.0))
+            if verdict is first:
+                assert by_id == pytest.approx({one.id: one.weight for one in weights.experts}, abs=1e-12)
+    finally:
+        await set_mode(flow.settings, "expert1", "enabled", lambda line: None)
+        await flow.weights("modes/user", lambda weights: weights.experts[1].weight > 0.0)
 
 
 async def test_the_labels_of_the_turn_are_told_with_which_of_them_count(flow: Flow) -> None:
