@@ -124,7 +124,7 @@ def _range(metadata: list[Any], shown: Any) -> str:
 
 def _default(field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True)
-    if value is None:
+    if value is None or value == ():
         return "none"
     if any(isinstance(one, BeforeValidator) and one.func is seconds for one in field.metadata):
         return f"`{_duration(value)}`"

@@ -10,7 +10,7 @@ from typing import Final
 from ensemble.policy import Policy
 from ensemble.votes import Vote
 from stream import state
-from stream.errors import SettingsError, TopicsError
+from stream.errors import SettingsError, StateError, TopicsError
 from stream.explain.finding import Advance, Found, Said, Search, labels_of, text_of
 from stream.explain.now import Today, today
 from stream.explain.reckoning import clip_of, recomputed, shares, why
@@ -70,7 +70,7 @@ async def explain(
         votes = Votes(verdict.context, state.pending_key(verdict.tenant, verdict.turn_id))
         try:
             await votes_since(settings, votes, since_ms, advance)
-        except TopicsError as error:  # whoever may not read the state may still see why
+        except (TopicsError, StateError) as error:  # whoever cannot read the state may still see why
             notes.append(f"what moved the weights is not known: {error}")
             votes = None
     text = await text_of(settings, verdict) if wanted.text else None
@@ -131,7 +131,7 @@ class _Case:
             labels=tuple(map(self._given, self.said)),
             taught=self._taught(policy, now.rounds - verdict.rounds),
             text=text,
-            notes=(*notes, *self._unknown(verdict, then, now)),
+            notes=(*notes, *self._notes(verdict, then, now)),
         )
 
     def _taught(self, policy: Policy, rounds: int) -> Taught | None:
@@ -151,8 +151,10 @@ class _Case:
             record.partition, record.offset, counts,
         )  # fmt: skip
 
-    def _unknown(self, verdict: Verdict, then: Policy | None, now: Decided) -> Iterator[str]:
-        """What nobody can say any more."""
+    def _notes(self, verdict: Verdict, then: Policy | None, now: Decided) -> Iterator[str]:
+        """What nobody can say any more, and what is odd."""
+        if self.now.policy not in (None, now.policy):
+            yield f"workers read this context under policy {self.now.policy}, the settings here say {now.policy}"
         if then is None:
             yield f"policy {verdict.policy} is not among the settings here: its thresholds are not known"
         elif then.thresholds != "fixed":

@@ -36,13 +36,15 @@ def expert_id(opinion: Opinion) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Today:
-    """What workers know of a context now: the sums of what was learned, who votes, and what operators want of experts
-    by name."""
+    """What workers know of a context now: the sums of what was learned, who votes, and what operators want of
+    experts by name."""
 
     view: MergedView
     context: str
     voters: tuple[str, ...]
     wishes: Wishes
+    policy: str | None
+    """Under which the workers read it, as they last said; None while it has no labels."""
 
     def mode_of(self, opinion: Opinion) -> ModeNow:
         """What becomes of the advice of the expert that gave this opinion."""
@@ -86,7 +88,8 @@ async def today(settings: Settings, verdict: Verdict, advance: Advance) -> Today
         wishes.learn(records)
     standing = await _standing(settings, verdict.context, advance)
     view = await _view(settings, verdict.context, advance)
-    return Today(view, verdict.context, _voters(verdict, standing, wishes), wishes)
+    policy = None if standing is None else standing.policy
+    return Today(view, verdict.context, _voters(verdict, standing, wishes), wishes, policy)
 
 
 def _voters(verdict: Verdict, standing: Weights | None, wishes: Wishes) -> tuple[str, ...]:

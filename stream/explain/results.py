@@ -1,5 +1,5 @@
 """What `aegis explain` found, as `--json` writes it and the console shows it. A value is null where it is not known or
-not defined; `notes` say why. Fields are added, never renamed, while `form` is 1."""
+not defined; `notes` say why, and what is odd. Fields are added, never renamed, while `form` is 1."""
 
 from __future__ import annotations
 

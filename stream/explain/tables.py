@@ -29,7 +29,7 @@ def tables(told: Explanation) -> Iterator[RenderableType]:
         yield Text("\nThe text:", "bold")
         yield Text("\n".join(map(printable, told.text.splitlines())))
     for note in told.notes:
-        yield Text(f"Not known: {printable(note)}.", "dim")
+        yield Text(f"Note: {printable(note)}.", "dim")
 
 
 def _head(told: Explanation) -> Table:

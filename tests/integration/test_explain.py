@@ -203,6 +203,10 @@ async def test_another_policy_reads_the_same_labels_and_the_same_score_otherwise
     assert (told.label, told.now.label, told.otherwise.label) == ("safe", "safe", "unsafe")
     assert (told.now.changes, told.otherwise.changes) == (False, True)
     assert (told.otherwise.policy, told.otherwise.unsafe.score) == ("strict", 0.3)
+    assert told.notes == ()
+    elsewhere = flow.settings.model_copy(update={"policy": "strict"})
+    (note,) = (await explain(elsewhere, verdict.turn_id)).notes
+    assert note == "workers read this context under policy permissive, the settings here say strict"
     with pytest.raises(SettingsError, match="there is no policy 'harsh': use one of permissive, defensive, strict"):
         await explain(flow.settings, verdict.turn_id, Wanted(policy="harsh"))
 
