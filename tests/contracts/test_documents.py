@@ -33,6 +33,11 @@ def test_every_setting_has_its_row_with_its_meaning() -> None:
     assert [row[0] for row in rows if len(row) != 4 or len(row[3].strip(" |")) < 10] == []
 
 
+def test_the_readme_is_short() -> None:
+    """Details go to the guides under deploy/docs, which it links."""
+    assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 200
+
+
 @pytest.mark.parametrize("file", documents(), ids=named)
 def test_every_link_leads_somewhere(file: Path) -> None:
     for link in links(file.read_text("utf-8")):
