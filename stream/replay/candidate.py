@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -12,6 +12,8 @@ import numpy as np
 from experts.base import Passage
 from experts.executor import OnFailure, Panel
 from experts.registry import load_expert
+from stream import state
+from stream.bounded import Bounded
 from stream.codecs import Rejected, decode_turn
 from stream.conversations import Memory
 from stream.errors import DataError
@@ -27,6 +29,8 @@ from stream.topics import TopicNames
 
 CLOCKS_MS = 10 * 60_000
 """So far before the first verdict turns are read, and further by AEGIS_CONVERSATION_IDLE, for what was said before."""
+CONVERSATION_BYTES = 64 << 20
+"""Of each partition, at most: the last 16,000 conversations at 4 KB. One that was silent for longer begins anew."""
 Name = tuple[str, str]
 """Tenant and turn id."""
 
@@ -40,13 +44,14 @@ def open_candidate(settings: Settings, named: str, on_failure: OnFailure) -> Pan
 
 
 @dataclass(frozen=True, slots=True)
-class _Nothing:
-    """A partition that remembers nothing from before."""
+class _Remembered:
+    """A partition, of which only the conversations of late are kept."""
 
     number: int
+    conversations: Bounded[bytes, bytes] = field(default_factory=lambda: Bounded(CONVERSATION_BYTES, len))
 
     def get(self, key: bytes, /) -> bytes | None:
-        return None
+        return self.conversations.get(key)
 
 
 class Asking:
@@ -61,7 +66,8 @@ class Asking:
         requests: Requests,
         advance: Callable[[int], None],
     ) -> None:
-        self._memory = Memory(settings, 0, requests)
+        self._settings, self._requests = settings, requests
+        self._partitions: dict[int, _Remembered] = {}
         self._panel, self._wanted, self._advance = panel, wanted, advance
         self._names, self._passages = list[Name](), list[Passage]()
         self._met = set[Name]()
@@ -70,7 +76,12 @@ class Asking:
 
     def take(self, turn: Turn, partition: int, offset: int, timestamp_ms: int) -> None:
         """One turn; of two under one id the first counts."""
-        history, _ = self._memory.recall(_Nothing(partition), turn, offset, timestamp_ms)
+        if partition not in self._partitions:
+            self._partitions[partition] = _Remembered(partition)
+        here = self._partitions[partition]
+        history, noted = Memory(self._settings, 0, self._requests).recall(here, turn, offset, timestamp_ms)
+        if noted is not None:
+            here.conversations[noted.key] = state.encode(noted.conversation)
         name = turn.tenant, turn.turn_id
         if name not in self._wanted or name in self._met:
             return
