@@ -7,7 +7,9 @@ LOCKS  := deploy/requirements
 export UV_SYSTEM_CERTS := 1
 COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml
 
-.PHONY: setup setup-test setup-train base lock demo test tools lint contracts bench-stream bench-e2e bench-sizes bench-experts bench-guard bench-bounds bench-ensemble bench-streams bench-tenants bench-hostile bench-recovery chaos clean
+.PHONY: setup setup-test setup-train base lock test demo tools lint contracts docs bench-stream bench-e2e
+.PHONY: bench-sizes bench-experts bench-guard bench-bounds bench-hostile bench-ensemble bench-streams
+.PHONY: bench-tenants bench-recovery chaos clean
 
 setup: $(VENV)/.runtime
 setup-test: $(VENV)/.test
@@ -70,6 +72,10 @@ lint: setup-test
 # After a change to stream/records.py.
 contracts: setup
 	$(BIN)/python -m stream.asyncapi
+
+# After a change of a setting or of a command's help: deploy/docs/settings.md and commands.md.
+docs: setup
+	$(BIN)/python -m stream.reference
 
 # Minutes, not a test: the worker beside other clients of Kafka; on AEGIS_BROKER if it is set, else a broker of its own.
 bench-stream: setup-test
