@@ -2,7 +2,7 @@
 
     python moderate.py --label safe "How are you?" "Tell me about Kafka."
 
-Prints one line of JSON a verdict. Exit code 0: all turns were decided and labelled; 1: one was not, and stderr says why.
+Prints one line of JSON a verdict. Exit code 0: all turns were decided and labelled; 1: not all, and stderr says why.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 //
 //   npm start -- --label safe "How are you?" "Tell me about Kafka."
 //
-// Prints one line of JSON a verdict. Exit code 0: all turns were decided and labelled; 1: one was not, and stderr says why.
+// Prints one line of JSON a verdict. Exit code 0: all turns were decided and labelled; 1: not all, and stderr says why.
 import { randomUUID } from 'node:crypto'
 import { addAbortSignal } from 'node:stream'
 import { parseArgs } from 'node:util'

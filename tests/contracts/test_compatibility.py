@@ -1,0 +1,307 @@
+"""What earlier versions of the contract wrote means the same today; and a change that breaks a promise fails here."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import jsonschema
+import msgspec
+import pytest
+from msgspec import Meta, Struct
+
+from ensemble import codec
+from ensemble.errors import MomentsVersionError
+from stream import asyncapi, codecs, records, requests, state
+from support import recordings
+from support.compatibility import ACCEPTED, GROWING, breaks, broken_promises, shape
+from support.recordings import Recording, differences
+from support.samples import SAMPLES, Sample
+
+TEXT_BYTES = 65_536
+
+
+def published() -> dict[str, Any]:
+    """The document of this version, as JSON."""
+    document: dict[str, Any] = json.loads(asyncapi.files()["asyncapi.json"])
+    return document
+
+
+STATE = {
+    "Pending": state.decode_pending,
+    "Early": state.decode_early,
+    "Conversation": state.decode_conversation,
+    "Reckoning": state.decode_reckoning,
+}
+KEYS = {
+    "pending_key": state.pending_key("kitchen", "ü-✓-2"),
+    "early_key": state.early_key("kitchen", "ü-✓-2", "ann"),
+    "conversation_key": state.conversation_key("kitchen", "c-1"),
+    "moments_key": state.moments_key("kitchen/user"),
+}
+
+
+def decoded(record: str, value: bytes) -> Any:
+    """By the codec that the worker has for it, or the one of its readers."""
+    match record:
+        case "Turn":
+            return codecs.decode_turn(value, TEXT_BYTES)
+        case "Label":
+            return codecs.decode_label(value)
+        case "Revocation" | "Erasure" | "Fulfilment":
+            return msgspec.json.decode(value, type=records.Request)
+    return msgspec.json.decode(value, type=getattr(records, record))
+
+
+@pytest.mark.parametrize("recording", recordings.messages(), ids=str)
+def test_a_message_of_an_earlier_version_means_what_it_meant(recording: Recording) -> None:
+    record = decoded(recording.record, recording.value)
+    assert type(record).__name__ == recording.record
+    assert differences(recording.means, record) == []
+
+
+@pytest.mark.parametrize("recording", recordings.messages(), ids=str)
+def test_a_message_of_an_earlier_version_is_valid_under_every_version_since(recording: Recording) -> None:
+    message, since = json.loads(recording.value), recordings.versions().index(recording.version)
+    for version in recordings.versions()[since:]:
+        validate(message, recording.record, recordings.document(version))
+    validate(message, recording.record, published())
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: str(sample.record))
+def test_what_is_written_today_is_valid_for_those_who_read_by_an_earlier_version(sample: Sample) -> None:
+    """Where they take an unknown status as the README of the examples tells them."""
+    written = json.loads(msgspec.json.encode(decoded(sample.record, json.dumps(sample.message).encode())))
+    for version in recordings.versions():
+        document = recordings.document(version)
+        if sample.record in document["components"]["schemas"]:
+            opened(document)
+            validate(written, sample.record, document)
+
+
+def validate(message: Any, record: str, document: dict[str, Any]) -> None:
+    reference = {"$ref": f"#/components/schemas/{record}", "components": document["components"]}
+    jsonschema.validate(message, reference, jsonschema.Draft202012Validator)
+
+
+def opened(document: dict[str, Any]) -> None:
+    """Takes the limits off what may grow."""
+    assert list(GROWING) == ["Verdict.experts[].status"]
+    document["components"]["schemas"]["Opinion"]["properties"]["status"] = {"type": "string"}
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: str(sample.record))
+def test_fields_of_tomorrow_are_ignored_at_every_depth(sample: Sample) -> None:
+    record = decoded(sample.record, json.dumps(sample.message).encode())
+    struct = type(record)
+    grown = json.dumps(with_more(msgspec.to_builtins(record), struct)).encode()
+    assert grown.count(b"a_field_of_tomorrow") >= 1
+    assert decoded(sample.record, grown) == record
+
+
+def with_more(value: Any, kind: Any) -> Any:
+    """The same value, with one more field in each object that is a struct."""
+    if isinstance(kind, type) and issubclass(kind, Struct):
+        types = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
+        same = {name: with_more(each, types.get(name)) for name, each in value.items()}
+        return {**same, "a_field_of_tomorrow": [{"of": "any kind"}]}
+    inner = [each for each in getattr(kind, "__args__", ()) if each is not Ellipsis]
+    if isinstance(value, list | tuple):
+        return [with_more(each, inner[0] if inner else None) for each in value]
+    structs = [each for each in inner if isinstance(each, type) and issubclass(each, Struct)]
+    return with_more(value, structs[0]) if structs and isinstance(value, dict) else value
+
+
+def test_this_contract_keeps_what_earlier_ones_of_its_major_version_promised() -> None:
+    assert broken_promises(asyncapi.VERSION, published()) == []
+
+
+def test_a_break_that_was_accepted_is_still_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or it is taken off the list."""
+    accepted = set(ACCEPTED)
+    monkeypatch.setattr("support.compatibility.ACCEPTED", {})
+    found = {line for v in recordings.versions() for line in breaks(recordings.document(v), published())}
+    assert found == accepted
+
+
+def test_this_contract_is_the_one_recorded_under_its_version() -> None:
+    assert asyncapi.VERSION in recordings.versions(), "run `make contracts`, which records this version"
+    same = shape(recordings.document(asyncapi.VERSION)) == shape(published())
+    assert same, "the contract changed: raise VERSION in stream/asyncapi.py, then run `make contracts`"
+
+
+@pytest.mark.parametrize("recording", [r for r in recordings.messages() if r.key is not None], ids=str)
+def test_a_request_is_found_again_under_its_key(recording: Recording) -> None:
+    record = decoded(recording.record, recording.value)
+    match record:
+        case records.Revocation():
+            assert requests.revocation_key(record) == recording.key
+        case records.Erasure():
+            assert requests.erasure_key(record) == recording.key
+        case records.Fulfilment():
+            assert requests.fulfilment_key(record.partition) == recording.key
+
+
+# --- state ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("recording", recordings.state(), ids=str)
+def test_a_state_of_an_earlier_version_is_read_or_refused_as_promised(recording: Recording) -> None:
+    if recording.record in STATE:
+        state.refuse_unknown(b"p", recording.value)
+        assert differences(recording.means, STATE[recording.record](recording.value)) == []
+    elif recording.record in KEYS:
+        assert KEYS[recording.record] == recording.value
+    elif recording.record == "Claim":
+        assert state.claimed_by(recording.value) == recording.means["by"]
+    elif recording.means["schema"] == codec.VERSION:
+        assert codec.encode(codec.decode(recording.value)) == recording.value
+    else:
+        with pytest.raises(MomentsVersionError, match="run the one that wrote them"):
+            codec.decode(recording.value)
+
+
+@pytest.mark.parametrize("name", ["Pending", "Early"])
+def test_a_state_record_that_ends_before_any_of_its_younger_fields_is_read(name: str) -> None:
+    """Each of them was the last one in some version between two that are recorded."""
+    newest = [r for r in recordings.state() if r.record == name][-1]
+    items: list[Any] = msgspec.msgpack.decode(newest.value)
+    fields = msgspec.structs.fields(getattr(state, name))
+    required = sum(field.required for field in fields)
+    assert required < len(fields) == len(items)
+    for count in range(required, len(fields)):
+        known = {field.name: newest.means[field.name] for field in fields[:count]}
+        assert differences(known, STATE[name](msgspec.msgpack.encode(items[:count]))) == []
+
+
+# --- what breaks a promise ------------------------------------------------------------------------------------------
+
+
+def altered(struct: type[Struct], forbid: bool = False, /, **changes: Any) -> type[Struct]:
+    """The same struct, but: a field that is None is gone; one that is a type is required; (type, default) is not."""
+    fields: dict[str, Any] = {}
+    for field in msgspec.structs.fields(struct):
+        if field.required:
+            fields[field.name] = (field.name, field.type)
+        elif field.default_factory is msgspec.NODEFAULT:
+            fields[field.name] = (field.name, field.type, field.default)
+        else:
+            fields[field.name] = (field.name, field.type, msgspec.field(default_factory=field.default_factory))
+    for name, change in changes.items():
+        if change is None:
+            del fields[name]
+        else:
+            fields[name] = (name, *change) if isinstance(change, tuple) else (name, change)
+    ordered = sorted(fields.values(), key=lambda field: len(field))
+    return msgspec.defstruct(struct.__name__, ordered, forbid_unknown_fields=forbid)
+
+
+def documented(monkeypatch: pytest.MonkeyPatch, *structs: type[Struct]) -> dict[str, Any]:
+    """The document of a contract with these structs in place of those of their names."""
+    by_name = {struct.__name__: struct for struct in structs}
+    channels = {
+        name: (tuple(by_name.get(struct.__name__, struct) for struct in several), *rest)
+        for name, (several, *rest) in asyncapi.CHANNELS.items()
+    }
+    monkeypatch.setattr(asyncapi, "CHANNELS", channels)
+    return published()
+
+
+Status = Literal["ok", "timeout", "error", "shadow"]
+Opinion = altered(records.Opinion, status=Status)
+MoreStatus = Literal["ok", "timeout", "error", "abstained", "shadow", "cached"]
+Louder = altered(records.Opinion, status=MoreStatus)
+BROKEN: dict[str, tuple[type[Struct], str]] = {
+    "a field of verdicts is removed": (altered(records.Verdict, latency_ms=None), "Verdict.latency_ms: is gone"),
+    "a field of turns is removed": (altered(records.Turn, metadata=None), "Turn.metadata: is gone"),
+    "a type changes": (altered(records.Verdict, rounds=str), "Verdict.rounds: type is string, was integer"),
+    "a type changes that others write": (altered(records.Turn, text=int), "Turn.text: type is integer, was string"),
+    "an instant becomes a number": (altered(records.Verdict, scored_at=int), "Verdict.scored_at: type is integer"),
+    "an instant becomes any text": (altered(records.Label, labelled_at=str), "Label.labelled_at: format is None"),
+    "a required field comes": (altered(records.Turn, language=str), "Turn.language: is new and required"),
+    "a required field comes to verdicts": (altered(records.Verdict, region=str), "Verdict.region: is new and required"),
+    "a field becomes required": (altered(records.Turn, tenant=str), "Turn.tenant: is required now"),
+    "a default means another thing": (altered(records.Label, tenant=(str, "all")), "Label.tenant: default is all"),
+    "an enum loses a value": (
+        altered(records.Label, label=Literal["safe", "unsafe"]),
+        "Label.label: needs_caution is gone",
+    ),
+    "an inner enum loses a value": (
+        altered(records.Verdict, experts=tuple[Opinion, ...]),  # type: ignore[valid-type]
+        "Verdict.experts[].status: abstained is gone",
+    ),
+    "a decision that consumers do not know": (
+        altered(records.Verdict, label=Literal["safe", "needs_caution", "unsafe", "blocked"]),
+        "Verdict.label: blocked is new",
+    ),
+    "an id must be shorter": (
+        altered(records.Turn, turn_id=Annotated[str, Meta(min_length=1, max_length=64)]),
+        "Turn.turn_id: maxLength is 64, was 128",
+    ),
+    "a score may not be null any more": (altered(records.Verdict, score=float), "Verdict.score: null is refused"),
+    "what was always there may be null": (altered(records.Verdict, policy=str | None), "Verdict.policy: null is new"),
+    "what was always there may be absent": (
+        altered(records.Weights, alarm=(bool, False)),
+        "Weights.alarm: is not always there any more",
+    ),
+    "further fields are refused": (altered(records.Turn, True), "Turn: forbids further fields"),
+    "an inner field is removed": (
+        altered(records.Verdict, source=altered(records.Source, offset=None)),
+        "Verdict.source.offset: is gone",
+    ),
+    "a map gets other values": (altered(records.Turn, metadata=(dict[str, int], {})), "Turn.metadata{}: type is"),
+}
+ALLOWED: dict[str, type[Struct]] = {
+    "a field with a default comes to turns": altered(records.Turn, language=(str, "")),
+    "a field with a default comes to verdicts": altered(records.Verdict, region=(str | None, None)),
+    "a text may be longer": altered(records.Label, annotator=Annotated[str, Meta(min_length=1, max_length=256)]),
+    "others may say more": altered(records.Label, label=Literal["safe", "needs_caution", "unsafe", "unsure"]),
+    "an expert has another status": altered(records.Verdict, experts=tuple[Louder, ...]),  # type: ignore[valid-type]
+    "an instant stays one": altered(records.Turn, sent_at=Annotated[datetime, Meta(tz=True)]),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_change_that_breaks_a_promise_is_found(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    struct, told = BROKEN[what]
+    document = documented(monkeypatch, struct)
+    found = broken_promises(asyncapi.VERSION, document)
+    assert found
+    assert all(told in line for line in found), found
+    assert broken_promises("2.0.0", document) == []
+    assert shape(document) != shape(recordings.document(asyncapi.VERSION))
+
+
+@pytest.mark.parametrize("what", ALLOWED)
+def test_a_contract_may_grow(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert broken_promises(asyncapi.VERSION, documented(monkeypatch, ALLOWED[what])) == []
+
+
+HEADERS = ("dead-letters.v1", "messages", "DeadLetter", "headers")
+
+
+@pytest.mark.parametrize(
+    ("told", "place", "name"),
+    [
+        ("channel weights.v1: is gone", (), "weights.v1"),
+        ("channel turns.v1: address is", ("turns.v1",), "address"),
+        ("Erasure: is gone from requests.v1", ("requests.v1", "messages"), "Erasure"),
+        ("DeadLetter headers.aegis-reason: is gone", (*HEADERS, "properties"), "aegis-reason"),
+        ("DeadLetter headers.aegis-offset: is not always there", (*HEADERS, "required"), "aegis-offset"),
+    ],
+)
+def test_a_topic_or_header_that_goes_is_found(told: str, place: tuple[str, ...], name: str) -> None:
+    document = published()
+    node = document["channels"]
+    for part in place:
+        node = node[part]
+    if name == "address":
+        node[name] = "aegis.elsewhere"
+    elif isinstance(node, list):
+        node.remove(name)
+    else:
+        del node[name]
+    found = broken_promises(asyncapi.VERSION, document)
+    assert found
+    assert all(told in line for line in found), found
