@@ -1,12 +1,14 @@
 """`python -m contracts.record`: keeps messages and state as this version writes them, for the tests of all that follow.
 
-What is recorded is never written again: a contract that changed gets another version (`stream.asyncapi.VERSION`).
+What is recorded is not written again: a contract that changed gets another version (`stream.asyncapi.VERSION`). With
+`--again` it is, for a version that nobody has used yet.
 
 It runs over older code too, which comes first in PYTHONPATH: that is how the versions before it were recorded."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from base64 import b64encode
 from collections.abc import Callable, Iterator
@@ -97,7 +99,9 @@ def write(folder: Path) -> None:
         (folder / name).write_text(text, "utf-8")
 
 
-def main() -> None:
+def main(arguments: list[str]) -> None:
+    if arguments == ["--again"]:
+        shutil.rmtree(FOLDER / asyncapi.VERSION, ignore_errors=True)
     try:
         write(FOLDER / asyncapi.VERSION)
     except FileExistsError:
@@ -105,4 +109,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
