@@ -101,6 +101,12 @@ async def test_it_ends_when_told_and_what_it_published_stays(unattended: Setting
     assert done.stderr.count("\n") == 1
 
 
+def test_it_tells_what_it_lacks(example: Built) -> None:
+    done = example.finish(example.start(label=""))
+    assert done.returncode in (1, 2)  # argparse's own is 2
+    assert "TEXT" in done.stderr
+
+
 def test_the_lock_of_npm_has_a_hash_for_every_package_and_no_address() -> None:
     lock = json.loads((FOLDER / "typescript" / "package-lock.json").read_text("utf-8"))
     packages = [package for path, package in lock["packages"].items() if path]

@@ -28,6 +28,21 @@ class Refused extends Error {}
 
 type Text = Message<string, string, string, string>
 
+/** The names of the topics under a prefix. */
+class Topics {
+  readonly turns: string
+  readonly verdicts: string
+  readonly labels: string
+  readonly deadLetters: string
+
+  constructor(prefix: string) {
+    this.turns = `${prefix}turns.v1`
+    this.verdicts = `${prefix}verdicts.v1`
+    this.labels = `${prefix}labels.v1`
+    this.deadLetters = `${prefix}dead-letters.v1`
+  }
+}
+
 /** Publishes one message, and returns where it stands (`partition:offset`) once every replica has it.
  *  The key is the conversation's id: it keeps a conversation in order in one partition. */
 async function publish(
@@ -54,13 +69,13 @@ async function fromNowOn(consumer: Consumer<string, string, string, string>, top
 /** The verdict of each turn of `sent`, as they come. Throws Refused when one will not come. */
 async function* verdicts(
   stream: MessagesStream<string, string, string, string>,
-  deadLetters: string,
+  topics: Topics,
   sent: Map<string, Turn>
 ): AsyncGenerator<Verdict> {
   const waiting = new Set([...sent.values()].map(turn => turn.turn_id))
   for await (const message of stream) {
-    if (message.topic === deadLetters) {
-      refuseOurs(message, sent)
+    if (message.topic === topics.deadLetters) {
+      refuseOurs(message, topics.turns, sent)
       continue
     }
     const verdict = JSON.parse(message.value) as Verdict // fields that this program does not know are no concern of it
@@ -71,9 +86,9 @@ async function* verdicts(
 }
 
 /** Throws Refused if this dead letter was one of our turns: its headers tell where it stood, and what was wrong. */
-function refuseOurs({ headers }: Text, sent: Map<string, Turn>): void {
+function refuseOurs({ headers }: Text, turns: string, sent: Map<string, Turn>): void {
   const turn = sent.get(`${headers.get('aegis-partition')}:${headers.get('aegis-offset')}`)
-  if (turn !== undefined && headers.get('aegis-topic')?.endsWith('turns.v1')) {
+  if (turn !== undefined && headers.get('aegis-topic') === turns) {
     throw new Refused(`turn ${turn.turn_id}: ${headers.get('aegis-reason')} (${headers.get('aegis-detail')})`)
   }
 }
@@ -97,7 +112,7 @@ interface Options {
 }
 
 async function moderate(options: Options, texts: string[], stop: AbortSignal): Promise<void> {
-  const topic = (name: string): string => `${options.prefix}${name}.v1`
+  const topics = new Topics(options.prefix)
   const common = { clientId: 'example-typescript', bootstrapBrokers: [options.broker] }
   const producer = new Producer({
     ...common,
@@ -108,17 +123,17 @@ async function moderate(options: Options, texts: string[], stop: AbortSignal): P
   // This client reads in a group or not at all: one of its own, which commits nothing, is gone when it leaves.
   const consumer = new Consumer({ ...common, groupId: `example-${randomUUID()}`, deserializers: stringDeserializers })
   try {
-    const stream = await fromNowOn(consumer, [topic('verdicts'), topic('dead-letters')])
+    const stream = await fromNowOn(consumer, [topics.verdicts, topics.deadLetters])
     addAbortSignal(AbortSignal.any([stop, AbortSignal.timeout(VERDICT_MS)]), stream)
     const conversation = `example-${randomUUID()}`
     const sent = new Map<string, Turn>()
     for (const text of texts) {
       const turn = turnOf(text, conversation, options.role as Turn['role'])
-      sent.set(await publish(producer, topic('turns'), turn), turn)
+      sent.set(await publish(producer, topics.turns, turn), turn)
     }
-    for await (const verdict of verdicts(stream, topic('dead-letters'), sent)) {
+    for await (const verdict of verdicts(stream, topics, sent)) {
       console.log(JSON.stringify(verdict))
-      await publish(producer, topic('labels'), labelOf(verdict, options.label as Label['label']))
+      await publish(producer, topics.labels, labelOf(verdict, options.label as Label['label']))
     }
   } finally {
     await consumer.close(true)
@@ -132,22 +147,28 @@ function told(error: unknown): string | undefined {
   if (error instanceof MultipleErrors) return `${error.message} ${told(error.errors[0]) ?? ''}`.trim()
   if (error instanceof GenericError) return error.message
   if (error instanceof Error && error.name === 'AbortError') return 'no verdict yet: stopped, or no worker runs'
+  if (error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS')) return error.message
   return undefined
 }
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    broker: { type: 'string', default: process.env['AEGIS_BROKER'] ?? '127.0.0.1:9092' },
-    prefix: { type: 'string', default: process.env['AEGIS_TOPIC_PREFIX'] ?? 'aegis.' },
-    label: { type: 'string', default: 'safe' },
-    role: { type: 'string', default: 'user' }
-  }
-})
-const stopping = new AbortController()
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopping.abort(signal))
-try {
+async function main(): Promise<void> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      broker: { type: 'string', default: process.env['AEGIS_BROKER'] ?? '127.0.0.1:9092' },
+      prefix: { type: 'string', default: process.env['AEGIS_TOPIC_PREFIX'] ?? 'aegis.' },
+      label: { type: 'string', default: 'safe' },
+      role: { type: 'string', default: 'user' }
+    }
+  })
+  if (positionals.length === 0) throw new Refused('say at least one TEXT: each is one turn of a conversation')
+  const stopping = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopping.abort(signal))
   await moderate(values, positionals, stopping.signal)
+}
+
+try {
+  await main()
 } catch (error) {
   const line = told(error)
   if (line === undefined) throw error

@@ -185,6 +185,10 @@ public final class Moderate implements AutoCloseable {
   }
 
   private static int moderate(Options options) throws Exception {
+    if (options.texts().isEmpty()) {
+      System.err.println("Error: say at least one TEXT: each is one turn of a conversation");
+      return 1;
+    }
     var ended = new CountDownLatch(1);
     try (var moderate = new Moderate(options)) {
       // SIGTERM and Ctrl-C: the virtual machine waits for this hook, and so for a clean end.
