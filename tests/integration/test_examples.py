@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,8 @@ from support.examples import BUILD_SECONDS, FOLDER, JAVA, KCAT, PYTHON, TYPESCRI
 from support.fake_worker import CHOSEN
 from support.flow import Flow, flowing, made, votes_of
 from support.kafka import consume_until, end_offsets
+from support.logs import read_all
+from support.worker_process import ROOT
 
 pytestmark = pytest.mark.timeout(BUILD_SECONDS + 120)
 EXAMPLES = (PYTHON, JAVA, TYPESCRIPT, KCAT)
@@ -55,28 +58,27 @@ async def test_its_turns_get_their_verdicts_and_its_labels_are_learned(flow: Flo
     texts = texts_for(example)
     done = await asyncio.to_thread(lambda: example.finish(example.start(*texts, label="unsafe")))
     assert done.returncode == 0, done.stderr
-    printed = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    printed = {verdict["turn_id"]: verdict for verdict in map(json.loads, done.stdout.splitlines())}
     assert len(printed) == len(texts)
-    ids = {verdict["turn_id"] for verdict in printed}
-    assert len(ids) == len(texts)
-    assert [verdict["label"] for verdict in printed] == [v.label for v in await flow.verdicts(*ids)]
-    for turn_id in ids:
+    for verdict in await flow.verdicts(*printed):
+        assert (printed[verdict.turn_id]["label"], printed[verdict.turn_id]["score"]) == (verdict.label, verdict.score)
+    for turn_id in printed:
         await flow.pending(turn_id, lambda pending: votes_of(pending) == {example.example.annotator: UNSAFE})
-    await flow.weights("default/user", lambda w: w.rounds >= len(texts) and w.experts[0].loss > w.experts[1].loss)
-    published = await said(flow, flow.names.turns, ids)
-    assert sorted(json.loads(record.value)["text"] for record in published) == sorted(texts)
-    for record in [*published, *await said(flow, flow.names.labels, ids)]:
+    turns = await read_all(flow.settings.broker, flow.names.turns)
+    labels = await read_all(flow.settings.broker, flow.names.labels)
+    labelled = len({turn_of(record) for record in labels})
+    await flow.weights("default/user", lambda w: w.rounds == labelled and w.experts[0].loss > w.experts[1].loss)
+    assert sorted(json.loads(record.value)["text"] for record in turns if turn_of(record) in printed) == sorted(texts)
+    ours = [record for record in [*turns, *labels] if turn_of(record) in printed]
+    assert len(ours) == 2 * len(texts)
+    for record in ours:
         assert record.key.decode() == json.loads(record.value)["conversation_id"]
         assert record.partition == (murmur2(record.key) & 0x7FFFFFFF) % PARTITIONS
 
 
-async def said(flow: Flow, topic: str, turn_ids: set[str]) -> list[Any]:
-    """The records of these turns in a topic, one each."""
-
-    def ours(records: list[Any]) -> list[Any]:
-        return [record for record in records if json.loads(record.value)["turn_id"] in turn_ids]
-
-    return ours(await flow.until(topic, lambda records: len(ours(records)) == len(turn_ids)))
+def turn_of(record: Any) -> str:
+    """The id of the turn that this record is or is about."""
+    return str(json.loads(record.value)["turn_id"])
 
 
 def test_it_tells_why_a_turn_is_a_dead_letter(example: Built) -> None:
@@ -107,8 +109,9 @@ def test_it_tells_what_it_lacks(example: Built) -> None:
     assert "TEXT" in done.stderr
 
 
-def test_the_lock_of_npm_has_a_hash_for_every_package_and_no_address() -> None:
-    lock = json.loads((FOLDER / "typescript" / "package-lock.json").read_text("utf-8"))
+@pytest.mark.parametrize("folder", [FOLDER / "typescript", ROOT / "tests" / "contracts" / "validator"], ids=str)
+def test_a_lock_of_npm_has_a_hash_for_every_package_and_no_address(folder: Path) -> None:
+    lock = json.loads((folder / "package-lock.json").read_text("utf-8"))
     packages = [package for path, package in lock["packages"].items() if path]
     assert packages
     assert all(package["integrity"].startswith("sha512-") and "resolved" not in package for package in packages)

@@ -8,8 +8,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +20,7 @@ from support.worker_process import ROOT
 
 FOLDER: Final = ROOT / "deploy" / "examples"
 BUILD_SECONDS: Final = 500.0
-"""Measured: 5 s each; the first time a machine fetches Maven's plugins or npm's packages, as long as its line takes."""
+"""Measured: 5 s each, and 14 s the first time, when Maven's plugins or npm's packages are fetched; slow lines exist."""
 RUN_SECONDS: Final = 90.0
 """Measured: under 3 s; each gives up on a verdict after 60."""
 
@@ -59,7 +59,6 @@ class Built:
     example: Example
     folder: Path
     settings: Settings
-    environ: Mapping[str, str] = field(default_factory=dict)
 
     def start(self, *texts: str, label: str = "safe", role: str = "user") -> subprocess.Popen[str]:
         """Begin it. Options for kcat's script are its second argument and a variable."""
