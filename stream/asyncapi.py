@@ -31,7 +31,7 @@ and nothing goes."""
 
 @dataclass(frozen=True)
 class Channel:
-    """A topic: whose records it holds, what the worker does with them, and by what they are keyed.
+    """A topic: whose records it holds, and what the worker does with them: it receives or sends.
 
     `headers`: by name what they say; none of them is required."""
 
@@ -58,8 +58,22 @@ SEARCH = {
     "aegis-at": "timestamp of the label's first record, ms since 1970",
 }
 """Of a label that looks for its turn: clients write none of them."""
+REASONS = (
+    "empty",
+    "not_utf8",
+    "not_json",
+    "missing_field",
+    "wrong_type",
+    "out_of_range",
+    "text_too_large",
+    "metadata_too_large",
+    "label_too_large",
+    "turn_id_reused",
+    "turn_not_found",
+    "too_many_votes",
+)
 DEAD_LETTERS = {
-    "aegis-reason": "why it cannot be used, of a closed set",
+    "aegis-reason": f"why it cannot be used: {', '.join(REASONS)}; more may come",
     "aegis-detail": "one line for a person; quotes no text",
     "aegis-topic": "the topic it came from",
     "aegis-partition": "its partition there",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import shutil
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 
 from stream import asyncapi, dead_letters, records, routing
 from stream.asyncapi_examples import EXAMPLES
-from stream.codecs import UNREADABLE, decode_label, decode_turn
+from stream.codecs import SCHEMA_REASONS, UNREADABLE, decode_label, decode_turn
 from stream.settings import Mechanism, Settings
 from stream.topics import TopicNames, contract
 from support.examples import BUILD_SECONDS
@@ -146,6 +147,16 @@ def test_the_headers_are_those_that_the_worker_writes_and_reads() -> None:
         "Verdict": trace,
         "DeadLetter": about | replayed,
     }
+
+
+def test_the_reasons_are_those_that_the_worker_gives() -> None:
+    """Each stands as a word where a message is rejected, or in the table by which the codec words its errors."""
+    given = {reason for _, reason in SCHEMA_REASONS}
+    for path in Path(asyncapi.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Rejected":
+                given |= {str(node.args[0].value)} if isinstance(node.args[0], ast.Constant) else set()
+    assert given == set(asyncapi.REASONS)
 
 
 def test_every_topic_of_others_is_a_channel_and_compacted_where_it_is_one() -> None:
