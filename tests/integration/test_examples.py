@@ -14,9 +14,10 @@ from aiokafka.partitioner import murmur2
 
 from stream.settings import Settings
 from stream.topics import TopicNames
+from support.compatibility import readable_by_all
 from support.examples import BUILD_SECONDS, FOLDER, JAVA, KCAT, PYTHON, TYPESCRIPT, Built, Example, build
 from support.fake_worker import CHOSEN
-from support.flow import Flow, flowing, made, votes_of
+from support.flow import Flow, flowing, label, made, turn, unique, votes_of
 from support.kafka import consume_until, end_offsets
 from support.logs import read_all
 from support.worker_process import ROOT
@@ -107,6 +108,19 @@ def test_it_tells_what_it_lacks(example: Built) -> None:
     done = example.finish(example.start(label=""))
     assert done.returncode in (1, 2)  # argparse's own is 2
     assert "TEXT" in done.stderr
+
+
+async def test_what_the_worker_writes_is_valid_for_readers_of_every_version_of_the_contract(flow: Flow) -> None:
+    name = unique("read")
+    await flow.turns(turn(name, metadata={"a": "b"}, tenant="readers"))
+    await flow.verdicts(name)
+    await flow.labels(label(name, "unsafe", tenant="readers"))
+    await flow.weights("readers/user", lambda w: w.rounds == 1)
+    for topic, record in ((flow.names.verdicts, "Verdict"), (flow.names.weights, "Weights")):
+        written = [each.value for each in await read_all(flow.settings.broker, topic)]
+        assert written
+        for value in filter(None, written):
+            readable_by_all(value, record)
 
 
 @pytest.mark.parametrize("folder", [FOLDER / "typescript", ROOT / "tests" / "contracts" / "validator"], ids=str)

@@ -6,8 +6,11 @@ Turns and labels are written by others alone, so they may become wider."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
+
+import jsonschema
 
 from support import recordings
 
@@ -46,6 +49,23 @@ def _bare(node: Any, also: set[str], named: bool = True) -> Any:
         kept = node if named else {key: value for key, value in node.items() if key not in PROSE | also}
         return {key: _bare(value, also, key in ("properties", "$defs")) for key, value in kept.items()}
     return [_bare(each, also, False) for each in node] if isinstance(node, list | tuple) else node
+
+
+def validate(message: Any, record: str, document: Json) -> None:
+    """Raises jsonschema's ValidationError where a document does not allow this message of a record's kind."""
+    reference = {"$ref": f"#/components/schemas/{record}", "components": document["components"]}
+    jsonschema.validate(message, reference, jsonschema.Draft202012Validator)
+
+
+def readable_by_all(value: bytes, record: str) -> None:
+    """What is written today is valid by every recorded version that knows such records, for readers who take an unknown
+    value of what may grow. Raises jsonschema's ValidationError."""
+    for version in recordings.versions():
+        document = recordings.document(version)
+        if record in (known := document["components"]["schemas"]):
+            assert list(GROWING) == ["Verdict.experts[].status"]
+            known["Opinion"]["properties"]["status"] = {"type": "string"}
+            validate(json.loads(value), record, document)
 
 
 def breaks(old: Json, new: Json) -> Iterator[str]:

@@ -38,7 +38,10 @@ final class Contract {
   /** Score and status of one expert; the set of statuses grows, so it is no enum. The score is null if it slept. */
   record Opinion(String name, String version, Double score, double weight, String status) {}
 
-  /** The score is null when no expert was awake; the label then says what the policy wants of such a turn. */
+  /**
+   * The score is null when no expert was awake; the label then says what the policy wants of such a turn. A field that
+   * came later stands at its default in older verdicts.
+   */
   record Verdict(
       String turnId,
       String conversationId,
@@ -52,7 +55,11 @@ final class Contract {
       String context,
       Source source,
       Instant scoredAt,
-      boolean askLabel) {}
+      Boolean askLabel) {
+    Verdict {
+      askLabel = askLabel == null || askLabel;
+    }
+  }
 
   /** The source, copied from the verdict, leads the label to its turn without a search. */
   record Label(
