@@ -26,8 +26,8 @@ the contestant's process, not of the broker. Ratios are taken within a round.
 Faust as it comes is an agent with a table in memory, and `await topic.send` for each verdict. A group of workers is
 started on an empty topic, judges 20,000 turns and gets half of the others when it has; its rate and its CPU (of all its
 processes) run from the last turn's arrival on, or from the first one's on a machine with four cores more than workers,
-where they keep up with the writer. Broker and workers share the cores: what several workers gain on a machine is bounded
-by what one leaves idle."""
+where they keep up with the writer. Broker and workers share the cores: what several workers gain on a machine is
+bounded by what one leaves idle."""
 
 
 def render(results: Results, titles: dict[str, str]) -> str:

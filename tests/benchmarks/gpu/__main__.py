@@ -131,7 +131,7 @@ def main(count: int, rounds: int, output: Path | None) -> None:
     sessions = {precision: on_gpu(model) for precision, model in models(ENCODER).items()}
     trunk = next(expert.trunk for expert in six.experts if isinstance(expert, OnnxExpert))
     rows = trunk.encode([Passage("user", text) for text in texts])
-    feeds = [trunk._reader.feeds([rows[place] for place in batch]) for batch in plan([*map(len, rows)], CUDA_BUDGET)]
+    feeds = [trunk.feeds([rows[place] for place in batch]) for batch in plan([*map(len, rows)], CUDA_BUDGET)]
     runners: dict[str, Callable[[dict[str, Any]], object]] = {
         f"bare {precision}": partial(session.run, None) for precision, session in sessions.items()
     }

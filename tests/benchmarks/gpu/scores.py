@@ -26,7 +26,7 @@ def scores_apart(
     for name, session in sessions.items():
         trunk = on_cpu[0].trunk
         rows = trunk.encode(passages)
-        features = np.concatenate([session.run(None, dict(trunk._reader.feeds([row])))[0] for row in rows])
+        features = np.concatenate([session.run(None, dict(trunk.feeds([row])))[0] for row in rows])
         for expert in on_cpu:
             awake = [place for place, passage in enumerate(passages) if expert.wakes(passage.role)]
             found = expert.conclude(np.asarray(features, np.float32)[awake]).scores
