@@ -54,11 +54,13 @@ def composed(count: int) -> list[str]:
 
 
 def card(query: str) -> list[str]:
-    """What the driver says of the first card."""
+    """What the driver says of the first card. ClickException without one."""
     command = ["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader,nounits", "--id=0"]
-    return [
-        part.strip() for part in subprocess.run(command, capture_output=True, text=True, check=True).stdout.split(",")
-    ]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    except (FileNotFoundError, subprocess.CalledProcessError) as error:
+        raise click.ClickException(f"nvidia-smi tells of no card ({error}): run this on a host with a GPU") from error
+    return [part.strip() for part in said.split(",")]
 
 
 def used_mib() -> int:
