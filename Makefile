@@ -9,7 +9,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes
 
 .PHONY: setup setup-test setup-train base lock test demo tools lint contracts docs bench-stream bench-e2e
 .PHONY: bench-sizes bench-experts bench-guard bench-bounds bench-hostile bench-ensemble bench-streams
-.PHONY: bench-tenants bench-recovery chaos clean
+.PHONY: bench-tenants bench-recovery gpu chaos clean
 
 setup: $(VENV)/.runtime
 setup-test: $(VENV)/.test
@@ -127,6 +127,11 @@ bench-tenants: setup-test
 # Ten minutes: a million pending turns, and how long a worker and others need to be ready with them.
 bench-recovery: setup-test
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.recovery --output deploy/benchmarks/bench-recovery $(ARGS)
+
+# On a host with a GPU, ten minutes: its tests, the experts and guards beside bare sessions, scores and AUPRC beside those
+# of the CPU, several workers, from broker to verdict. STEPS="tests experts" for some of it.
+gpu: setup-train
+	PYTHON=$(CURDIR)/$(BIN)/python tests/gpu/check.sh .aegis/gpu $(STEPS)
 
 # Half an hour: workers, brokers, networks, disks and clocks fail over live traffic, with a report. What passed is kept in
 # the report, and a command that was interrupted goes on. ARGS="--scenario storm --seed 7 --again" for one of its pieces;
