@@ -132,8 +132,14 @@ class Cluster:
             reader.close()
 
     def members(self, group: str, topic: str) -> int:
-        """Members of the group that have a partition of the topic."""
-        described = self._admin.describe_consumer_groups([group], request_timeout=ANSWER_SECONDS)[group].result()
+        """Members of the group that have a partition of the topic; 0 while a young broker has no coordinator for it."""
+        asked = self._admin.describe_consumer_groups([group], request_timeout=ANSWER_SECONDS)[group]
+        try:
+            described = asked.result()
+        except KafkaException as error:
+            if error.args[0].code() not in NO_COORDINATOR:
+                raise
+            return 0
         held = ([tp.topic for tp in member.assignment.topic_partitions] for member in described.members)
         return sum(topic in topics for topics in held)
 
