@@ -132,9 +132,10 @@ class Cluster:
             reader.close()
 
     def members(self, group: str, topic: str) -> int:
-        """Members of the group that have a partition of the topic; none as long as it has no coordinator."""
+        """Members of the group that have a partition of the topic; 0 while a young broker has no coordinator for it."""
+        asked = self._admin.describe_consumer_groups([group], request_timeout=ANSWER_SECONDS)[group]
         try:
-            described = self._admin.describe_consumer_groups([group], request_timeout=ANSWER_SECONDS)[group].result()
+            described = asked.result()
         except KafkaException as error:
             if error.args[0].code() not in NO_COORDINATOR:
                 raise

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.cluster import Appended, Cluster, Offsets
 from benchmarks.plan import Plan, Sizes
@@ -49,9 +49,9 @@ CONTESTANTS = (
     Contestant("aiokafka-batches", "bare aiokafka, in batches", "aiokafka_batches"),
     Contestant("librdkafka-records", "bare librdkafka, a record at a time", "librdkafka", ("records",)),
     Contestant("librdkafka-batches", "bare librdkafka, taken in batches", "librdkafka", ("batches",)),
-    Contestant("fleet-1", "a group of 1 worker", "worker", ("memory",), share=2, processes=1),
-    Contestant("fleet-2", "a group of 2 workers", "worker", ("memory",), share=2, processes=2),
-    Contestant("fleet-4", "a group of 4 workers", "worker", ("memory",), share=2, processes=4),
+    Contestant("fleet-1", "a group of 1 worker", "worker", ("memory", "tell"), share=2, processes=1),
+    Contestant("fleet-2", "a group of 2 workers", "worker", ("memory", "tell"), share=2, processes=2),
+    Contestant("fleet-4", "a group of 4 workers", "worker", ("memory", "tell"), share=2, processes=4),
 )
 
 
@@ -59,11 +59,32 @@ class RaceError(Exception):
     """A contestant did not do its work; one line."""
 
 
-class Race:
-    """Runs contestants over one topic of `turns` turns that stands already."""
+class Spent(NamedTuple):
+    """Processor time of a contestant's processes, and of the broker where that is ours to look at. In seconds, or in
+    microseconds a turn."""
 
-    def __init__(self, cluster: Cluster, plan: Callable[[str], Plan], turns: int) -> None:
+    own: float
+    broker: float | None
+
+    @classmethod
+    def of(cls, processes: Iterable[int], broker: int | None) -> Spent:
+        """Until now, in seconds."""
+        return cls(sum(map(cpu_seconds, processes)), None if broker is None else cpu_seconds(broker))
+
+    def for_each(self, turns: int, since: Spent) -> Spent:
+        """Microseconds for each of so many turns, which took what was spent since then."""
+        share = 1e6 / max(1, turns)
+        broker = None if self.broker is None or since.broker is None else share * (self.broker - since.broker)
+        return Spent(share * (self.own - since.own), broker)
+
+
+class Race:
+    """Runs contestants over one topic of `turns` turns that stands already. `broker` is the broker's process, if it is
+    ours to look at."""
+
+    def __init__(self, cluster: Cluster, plan: Callable[[str], Plan], turns: int, broker: int | None = None) -> None:
         self._cluster = cluster
+        self._broker = broker
         self._plan = plan
         self._turns = turns
 
@@ -77,17 +98,17 @@ class Race:
                 self._cluster.create(topic, plan.partitions)  # Faust's changelog too: it is stamped by the broker
         before = {topic: self._cluster.ends(topic, plan.partitions) for topic in outputs}
         load = os.getloadavg()[0]
-        cpu_us = self._watch(contestant, plan, outputs[1], before[outputs[1]])
+        spent = self._watch(contestant, plan, outputs[1], before[outputs[1]])
         changelog, verdicts = (self._read(plan, topic, before[topic]) for topic in outputs)
         self._cluster.delete([f"{plan.app_id}-", plan.changelog, plan.verdicts, f"{QUIX}{plan.group}-"])
         _refuse_unequal(contestant, self._turns, changelog, verdicts)
-        return _measured(contestant.key, number, changelog, verdicts, cpu_us, load), sizes_of(changelog, verdicts)
+        return _measured(contestant.key, number, changelog, verdicts, spent, load), sizes_of(changelog, verdicts)
 
     def _read(self, plan: Plan, topic: str, start: Offsets) -> Appended:
         return self._cluster.read(topic, start, self._cluster.ends(topic, plan.partitions))
 
-    def _watch(self, contestant: Contestant, plan: Plan, verdicts: str, before: Offsets) -> float:
-        """Returns the processor time for a turn, in microseconds."""
+    def _watch(self, contestant: Contestant, plan: Plan, verdicts: str, before: Offsets) -> Spent:
+        """Returns the processor time for a turn."""
         folder = Path(plan.folder)
         folder.mkdir(parents=True)
         process = launch(contestant.command(plan), folder)
@@ -98,8 +119,8 @@ class Race:
 
     def _until_committed(
         self, contestant: Contestant, plan: Plan, process: subprocess.Popen[bytes], topic: str, before: int
-    ) -> float:
-        first: tuple[int, float] | None = None
+    ) -> Spent:
+        first: tuple[int, Spent] | None = None
         deadline, done = time.monotonic() + DEADLINE_SECONDS, 0
         while done < self._turns or self._committed(plan) < self._turns:
             if process.poll() is not None:
@@ -110,9 +131,9 @@ class Race:
             time.sleep(POLL_SECONDS)
             done = sum(self._cluster.ends(topic, plan.partitions).values()) - before
             if done and first is None:
-                first = (done, cpu_seconds(process.pid))
+                first = (done, Spent.of([process.pid], self._broker))
         assert first is not None
-        return 1e6 * (cpu_seconds(process.pid) - first[1]) / max(1, done - first[0])
+        return Spent.of([process.pid], self._broker).for_each(done - first[0], first[1])
 
     def _committed(self, plan: Plan) -> int:
         return sum(self._cluster.committed(plan.group, plan.turns, plan.partitions).values())
@@ -142,13 +163,13 @@ def _refuse_unequal(contestant: Contestant, turns: int, changelog: Appended, ver
         )
 
 
-def _measured(key: str, number: int, changelog: Appended, verdicts: Appended, cpu_us: float, load: float) -> Run:
+def _measured(key: str, number: int, changelog: Appended, verdicts: Appended, spent: Spent, load: float) -> Run:
     start = min(verdicts.records)
     end = max(*verdicts.records, *changelog.records)
     seconds = max(end - start, 1) / 1000
     later = verdicts.count - verdicts.records[start]
     written = sum(topic.key_bytes + topic.value_bytes for topic in (changelog, verdicts)) / verdicts.count
-    return Run(key, number, verdicts.count, seconds, later / seconds, cpu_us, written, load)
+    return Run(key, number, verdicts.count, seconds, later / seconds, spent.own, written, load, spent.broker)
 
 
 def sizes_of(changelog: Appended, verdicts: Appended) -> Sizes:

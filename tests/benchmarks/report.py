@@ -13,21 +13,31 @@ BASE = "aiokafka-batches"
 GOALS = ((PEER, 2.0, "2 of quixstreams"), (BASE, 0.5, "0.5 of bare aiokafka in batches"))
 """The least that the worker may reach."""
 HEAD = """\
-| contestant | turns/s, median (min to max) | of aiokafka in batches | of quixstreams | CPU µs a turn | bytes a turn |
-|---|---|---|---|---|---|"""
+| contestant | turns/s, median (min to max) | of aiokafka in batches | of quixstreams | CPU, µs | broker's CPU | bytes |
+|---|---|---|---|---|---|---|"""
 NOTES = """\
 Each reads the turns under a group of its own, writes a changelog record and a verdict for every turn (idempotent
 producer, acks=all) and commits every 0.5 s (quixstreams: every 10,000 turns). All but quixstreams wait for the
 changelog record before they send the verdict. The bare loops decode and decide nothing and write filler of the worker's
 mean sizes; the worker's experts answer at once (`ConstantExpert`), and all else is as in production. A rate runs from
 the first verdict to the last record of either output, by the broker's clock, so start-up is not in it. CPU is that of
-the contestant's process, not of the broker. Ratios are taken within a round.
+the contestant's process, in µs a turn, and the broker's stands beside it; bytes are a turn's, too. Ratios are taken
+within a round. Before the first round the worker runs a few times unmeasured: a young broker compiles, on the same
+cores, for whoever comes first.
 
 Faust as it comes is an agent with a table in memory, and `await topic.send` for each verdict. A group of workers is
 started on an empty topic, judges 20,000 turns and gets half of the others when it has; its rate and its CPU (of all its
 processes) run from the last turn's arrival on, or from the first one's on a machine with four cores more than workers,
 where they keep up with the writer. Broker and workers share the cores: what several workers gain on a machine is
 bounded by what one leaves idle."""
+
+
+GROUPS_HEAD = """\
+| group | round | partitions of each worker | turns | CPU, s | longest pause, ms |
+|---|---|---|---|---|---|"""
+GROUPS_NOTES = """\
+Of each worker of a group, from the first turn's arrival on; the pause is the longest time without a verdict of its own,
+the wait for the first one included."""
 
 
 def render(results: Results, titles: dict[str, str]) -> str:
@@ -45,6 +55,7 @@ def render(results: Results, titles: dict[str, str]) -> str:
         NOTES,
         "",
         *_goals(results.runs, shown),
+        *_groups(results.runs, shown),
     ]
     return "\n".join(lines) + "\n"
 
@@ -123,6 +134,7 @@ def _row(runs: Sequence[Run], key: str, title: str) -> str:
         spread(ratios(runs, key, BASE), "{:.2f}") if key != BASE else "1",
         spread(ratios(runs, key, PEER), "{:.2f}") if key != PEER else "1",
         f"{median(run.cpu_us for run in mine):.1f}",
+        spread([run.broker_us for run in mine if run.broker_us is not None], "{:.1f}"),
         f"{median(run.bytes_written for run in mine):.0f}",
     ]
     return f"| {' | '.join(cells)} |"
@@ -145,6 +157,25 @@ def _goals(runs: Sequence[Run], titles: dict[str, str]) -> list[str]:
             if found:
                 lines.append(f"- {titles[key].strip('*')}: {words}: {judged(found, least)}.")
     return lines
+
+
+def _groups(runs: Sequence[Run], titles: dict[str, str]) -> list[str]:
+    """What each worker did, a line for a group and a round."""
+    groups = [run for run in runs if run.workers]
+    if not groups:
+        return []
+    lines = [f"| {_group(run, titles[run.contestant])} |" for run in groups if run.contestant in titles]
+    return ["", GROUPS_HEAD, *lines, "", GROUPS_NOTES]
+
+
+def _group(run: Run, title: str) -> str:
+    columns = (
+        (",".join(map(str, part.partitions)) or "none" for part in run.workers),
+        (f"{part.turns:,}" for part in run.workers),
+        (f"{part.cpu_s:.1f}" for part in run.workers),
+        (f"{part.pause_ms:,}" for part in run.workers),
+    )
+    return " | ".join([title, str(run.round + 1), *(" + ".join(column) for column in columns)])
 
 
 def judged(found: Sequence[float], least: float) -> str:

@@ -5,6 +5,16 @@ from __future__ import annotations
 from msgspec import Struct
 
 
+class Part(Struct, frozen=True):
+    """What one worker of a group did, from the first turn's arrival on."""
+
+    partitions: tuple[int, ...]
+    turns: int
+    cpu_s: float
+    pause_ms: int
+    """The longest time without a verdict of its own while it had turns left, the wait for the first one included."""
+
+
 class Run(Struct, frozen=True):
     """One contestant in one round. Bytes are keys and values, of changelog record and verdict together."""
 
@@ -20,6 +30,10 @@ class Run(Struct, frozen=True):
     """For a turn."""
     load: float
     """The machine's load average over the minute before."""
+    broker_us: float | None = None
+    """The broker's own processor time for a turn, over the same while; None for a broker that was not started here."""
+    workers: tuple[Part, ...] = ()
+    """Of a group."""
 
 
 class Place(Struct, frozen=True):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from benchmarks.fleet import part_of, partitions_told
 from benchmarks.report import ratios, render
-from benchmarks.results import Results, Run
+from benchmarks.results import Part, Results, Run
 
 TITLES = {
     "worker-memory": "**worker**",
@@ -79,3 +80,32 @@ def test_the_page_names_the_command_the_machine_and_its_load() -> None:
     assert "`make bench-stream` on 2026-01-05: Some CPU, 2 cores" in text
     assert "load average before a run 2.5 to 2.5" in text
     assert "1,000 turns of 232 bytes in 4 partitions" in text
+
+
+def test_a_row_has_the_brokers_own_time_where_it_is_known() -> None:
+    known = [Run("worker-memory", 0, 1000, 1.0, 10.0, 10.0, 900.0, 2.5, broker_us=4.25)]
+    assert row(page(known), "**worker**")[5] == "4.2"
+    assert row(page(rounds("worker-memory", 10.0)), "**worker**")[5] == "–"
+
+
+def test_of_a_group_the_page_says_what_each_worker_did() -> None:
+    workers = (Part((0, 1), 5_000, 1.25, 40), Part((2,), 3_000, 0.5, 1_510))
+    lines = page([Run("worker-memory", 0, 1000, 1.0, 10.0, 10.0, 900.0, 2.5, workers=workers)])
+    assert "| **worker** | 1 | 0,1 + 2 | 5,000 + 3,000 | 1.2 + 0.5 | 40 + 1,510 |" in lines
+
+
+def test_a_workers_pause_is_its_longest_time_without_a_verdict_from_the_first_turn_on() -> None:
+    stamps = {0: [1_030, 1_060], 1: [1_100, 1_400], 2: [1_000, 9_000]}
+    assert part_of((0, 1), stamps, began=1_000, cpu_s=0.5) == Part((0, 1), 4, 0.5, 300)
+    assert part_of((1,), stamps, began=0, cpu_s=0.5).pause_ms == 1_100
+    assert part_of((), stamps, began=0, cpu_s=0.5) == Part((), 0, 0.5, 0)
+
+
+def test_the_partitions_of_a_worker_are_those_that_it_named_last() -> None:
+    lines = [
+        '{"event": "worker_ready", "partitions": [0, 1, 2]}',
+        "no JSON",
+        '{"event": "worker_ready", "partitions": [2, 1]}',
+    ]
+    assert partitions_told("\n".join(lines)) == (1, 2)
+    assert partitions_told("worker_ready") == ()

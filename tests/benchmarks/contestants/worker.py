@@ -1,7 +1,8 @@
 """The real worker: three experts that answer at once, everything else as in production.
 
 ConstantExpert does no work for a turn, as the other contestants do none: what is left is the stream itself. The scores
-differ, so that there is something to weigh."""
+differ, so that there is something to weigh. `worker.py PLAN memory|rocksdict [tell]`: with `tell` it logs which
+partitions it has."""
 
 from __future__ import annotations
 
@@ -34,5 +35,5 @@ def settings(plan: Plan, store: str) -> Settings:
 
 
 if __name__ == "__main__":
-    logs.configure("warning", "console")
+    logs.configure(*(("info", "json") if "tell" in sys.argv else ("warning", "console")))
     serve(settings(Plan.from_arguments(), sys.argv[2]), Panel(PANEL))

@@ -10,12 +10,13 @@ from benchmarks.report import judged, ratios_of, rounds_of, spread, where
 BARE, OURS = "bare", "worker"
 GOAL = 0.9
 """Of the bare session's rate: the least that the worker may reach, from broker to verdict."""
-TITLES = {BARE: "bare ONNX Runtime: the encoder alone, ideal batches", OURS: "**worker**, all shipped experts"}
+TITLES = {BARE: "bare ONNX Runtime: the same graphs, ideal batches", OURS: "**worker**, all shipped experts"}
 NOTES = """\
 The bare session is given all texts at once, sorts them by length and takes whichever of five token budgets is fastest
-on a sample; it runs the encoder that five of the six shipped experts share, and nothing else. The worker is a process
+on a sample; it runs what the worker runs for a user's turn (the encoder, the heads on it that read users, and
+`lexical`, with their tokenizers), on as many threads, and nothing else. The worker is a process
 as `aegis worker` starts it, warm, on a broker of the same machine; its time runs from the broker's timestamp of the
-first turn to that of the last verdict, so it holds fetching, all six experts, the ensemble, the state and both
+first turn to that of the last verdict, so it holds fetching, the experts, the ensemble, the state and both
 acknowledged writes. Ratios are taken within a round; the order turns each round."""
 LATENCY_NOTES = """\
 An open loop: turns come with the gaps of a Poisson process at that share of the capacity, whatever the worker does.
