@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from stream import state
-from stream.expiry import TOGETHER, expire_conversations, expire_pending, scored_before, sweep, written_before
+from stream.expiry import TOGETHER, Swept, expire_conversations, expire_pending, scored_before, sweep, written_before
 from stream.metrics import Metrics
 from stream.partitions import now_ms
 from stream.settings import Settings
@@ -45,9 +45,9 @@ class Kept:
 
     async def sweep(self, prefix: bytes, before_ms: int) -> int:
         over = scored_before(before_ms) if prefix == state.PENDING else written_before(before_ms)
-        return await self.acknowledged(sweep(self.partition, self.owner, prefix, over))
+        return (await self.acknowledged(sweep(self.partition, self.owner, prefix, over))).deleted
 
-    async def acknowledged(self, work: Awaitable[int]) -> int:
+    async def acknowledged(self, work: Awaitable[Swept]) -> Swept:
         """The work's result, with every write acknowledged."""
         task = asyncio.ensure_future(work)
         while not task.done():
