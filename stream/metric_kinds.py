@@ -1,7 +1,7 @@
 """Kinds of metrics that prometheus_client has not, and a registry that knows what each metric means.
 
-An exemplar is the trace id of one sampled turn beside a bucket: one a bucket and batch, so that none costs a turn
-anything. Only the OpenMetrics form of `/metrics` has them."""
+An exemplar is the trace id of one sampled turn beside a bucket: a few a batch, so that none costs a turn anything.
+Only the OpenMetrics form of `/metrics` has them."""
 
 from __future__ import annotations
 

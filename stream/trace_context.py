@@ -17,25 +17,35 @@ TRACEPARENT: Final = "traceparent"
 TRACESTATE: Final = "tracestate"
 MOST_STATE_BYTES: Final = 512
 """Of `tracestate`: what the recommendation has everybody carry. A longer one is left out, as it allows."""
-_PARENT = re.compile(
-    rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-[!-~]{0,128})?"
-)
+_IDS = rb"-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+_PARENT = re.compile(rb"00%b|(?!00|ff)[0-9a-f]{2}%b(?:-[!-~]{0,128})?" % (_IDS, _IDS))
 _STATE = re.compile(rb"[ -~]+")
-_SAMPLED: Final = 0x01
+_SAMPLED_DIGITS: Final = frozenset(b"13579bdf")
+"""The last of the flags, where its lowest bit is set."""
 
 
 class TraceContext(NamedTuple):
-    """Whose child a turn is. `carried`: the headers as they came."""
+    """Whose child a turn is: the headers as they came, `traceparent` first. A turn costs the check alone; what is in
+    them is read where it is needed."""
 
-    trace_id: str
-    span_id: str
-    flags: int
     carried: list[tuple[str, bytes]]
 
     @property
     def is_sampled(self) -> bool:
         """Does whoever began the trace keep it?"""
-        return bool(self.flags & _SAMPLED)
+        return self.carried[0][1][54] in _SAMPLED_DIGITS
+
+    @property
+    def trace_id(self) -> str:
+        return self.carried[0][1][3:35].decode()
+
+    @property
+    def span_id(self) -> str:
+        return self.carried[0][1][36:52].decode()
+
+    @property
+    def flags(self) -> int:
+        return int(self.carried[0][1][53:55], 16)
 
     @property
     def state(self) -> str:
@@ -44,13 +54,19 @@ class TraceContext(NamedTuple):
 
 
 def trace_context(headers: Sequence[tuple[str, bytes | None]]) -> TraceContext | None:
-    """The context in a record's headers; None where there is none, more than one, or one that is malformed."""
-    parents = [value for name, value in headers if name == TRACEPARENT]
-    found = _PARENT.fullmatch(parents[0] or b"") if len(parents) == 1 else None
-    if found is None or (found[0].startswith(b"00") and found[4] is not None):
+    """The context in a record's headers; None where there is none, more than one, or one that is malformed. A
+    `tracestate` that is malformed, too long or there twice is left out."""
+    parent: bytes | None = None
+    states: list[bytes] | None = None
+    for name, value in headers:
+        if name == TRACEPARENT:
+            if parent is not None:
+                return None
+            parent = value or b""
+        elif name == TRACESTATE:
+            states = [*(states or ()), value or b""]
+    if parent is None or _PARENT.fullmatch(parent) is None:
         return None
-    carried = [(TRACEPARENT, found[0])]
-    states = [value for name, value in headers if name == TRACESTATE]
-    if len(states) == 1 and (value := states[0]) is not None and len(value) <= MOST_STATE_BYTES:
-        carried += [(TRACESTATE, value)] if _STATE.fullmatch(value) else []
-    return TraceContext(found[1].decode(), found[2].decode(), int(found[3], 16), carried)
+    if states is None or len(states) > 1 or len(states[0]) > MOST_STATE_BYTES or not _STATE.fullmatch(states[0]):
+        return TraceContext([(TRACEPARENT, parent)])
+    return TraceContext([(TRACEPARENT, parent), (TRACESTATE, states[0])])

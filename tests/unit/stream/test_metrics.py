@@ -9,6 +9,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families
 
+from stream import metric_pages
 from stream.metric_kinds import BatchHistogram, Table
 from stream.metrics import Metrics
 
@@ -98,3 +99,11 @@ def test_the_code_uses_no_metric_that_is_made_elsewhere() -> None:
     makers = re.compile(r"^from prometheus_client import .*\b(Counter|Gauge|Histogram|Summary)\b", re.MULTILINE)
     found = {path.name for path in package.rglob("*.py") if makers.search(path.read_text())}
     assert found == {"metric_kinds.py"}
+
+
+def test_the_page_of_metrics_is_what_the_code_says() -> None:
+    assert metric_pages.PAGE.read_text("utf-8") == metric_pages.page(), "run `python -m stream.metric_pages`"
+
+
+def test_every_label_is_explained() -> None:
+    assert {label for one in Metrics() for label in one.labels} == set(metric_pages.LABELS)
