@@ -114,9 +114,15 @@ class Catalogue:
     def describe(self, name: str, kind: str, labels: Sequence[str], about: str) -> None:
         self._described.append(Described(name, kind, tuple(labels), about, self._section))
 
-    def counter(self, name: str, about: str, labels: Sequence[str] = ()) -> Counter:
+    def counter(
+        self, name: str, about: str, labels: Sequence[str] = (), known: Iterable[tuple[str, ...]] = ()
+    ) -> Counter:
+        """`known` values of labels are there from the start, as 0: Prometheus sees no increase in what begins at 1."""
         self.describe(f"{name}_total", "counter", labels, about)
-        return Counter(name, about, labels, registry=self.registry)
+        counter = Counter(name, about, labels, registry=self.registry)
+        for values in known:
+            counter.labels(*values)
+        return counter
 
     def gauge(self, name: str, about: str, labels: Sequence[str] = ()) -> Gauge:
         self.describe(name, "gauge", labels, about)

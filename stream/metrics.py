@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
+from ensemble.policy import CLASSES
 from stream.metric_kinds import BatchHistogram, Catalogue
 from stream.state import VERSION
 
@@ -16,6 +17,13 @@ TURNS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2000)
 """Turns in a batch, up to `stream.score.LARGEST`."""
 DELAYS = (10.0, 60.0, 600.0, 3600.0, 6 * 3600.0, 86400.0, 2 * 86400.0, 4 * 86400.0, 7 * 86400.0)
 """Seconds that a label was late, up to the default label horizon."""
+TURN_OUTCOMES = ("judged", "repeated", "rejected")
+LABEL_OUTCOMES = (
+    *("learned", "corrected", "confirmed", "waiting", "repeated", "revoked"),
+    *("early", "forwarded", "rejected"),
+)
+"""What becomes of a label: the class of its turn is learned, changes, stays, or waits for a quorum; it was known
+already, or taken back; its turn is not known here (yet); it cannot be used."""
 
 
 class Metrics(Catalogue):
@@ -32,7 +40,7 @@ class Metrics(Catalogue):
 
     def _of_the_traffic(self) -> None:
         self.begin("Turns and verdicts")
-        self.verdicts = self.counter("aegis_verdicts", "Verdicts published.", ["label"])
+        self.verdicts = self.counter("aegis_verdicts", "Verdicts published.", ["label"], [(name,) for name in CLASSES])
         self.repeated = self.counter(
             "aegis_turns_repeated", "Turns seen again, whose stored verdict was published again."
         )
@@ -60,6 +68,7 @@ class Metrics(Catalogue):
             "aegis_replayed",
             "Dead letters sent again, by topic and by what became of them; one on its way is counted at each stop.",
             ["topic", "outcome"],
+            [*(("turns", outcome) for outcome in TURN_OUTCOMES), *(("labels", outcome) for outcome in LABEL_OUTCOMES)],
         )
 
     def _of_the_inputs(self) -> None:
@@ -103,12 +112,20 @@ class Metrics(Catalogue):
             "aegis_expert_mode", "1 for each expert that is asked, by whether it votes.", ["expert", "mode"]
         )
         self.expert_changes_refused = self.counter(
-            "aegis_expert_changes_refused", "Modes of experts that could not be followed.", ["reason"]
+            "aegis_expert_changes_refused",
+            "Modes of experts that could not be followed.",
+            ["reason"],
+            [("no_voter",), ("not_loadable",)],
         )
 
     def _of_learning(self) -> None:
         self.begin("Learning")
-        self.labels = self.counter("aegis_labels", "Labels read, by what became of them.", ["outcome"])
+        self.labels = self.counter(
+            "aegis_labels",
+            "Labels read, by what became of them.",
+            ["outcome"],
+            [(outcome,) for outcome in LABEL_OUTCOMES],
+        )
         self.label_delay = self.batch_histogram(
             "aegis_label_delay_seconds",
             "From the decision on a turn to the first label that was learned of it.",
