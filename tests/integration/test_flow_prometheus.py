@@ -40,9 +40,10 @@ def prometheus(folder: Path, worker_port: int) -> Iterator[str]:
     """Yields its address. The shipped files, but for where the worker is and how often it is looked at."""
     config = yaml.safe_load((PROMETHEUS / "prometheus.yaml").read_text("utf-8"))
     config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
-    for name in ("alerts.yaml", "workers.yaml"):
-        shutil.copy(PROMETHEUS / name, folder)
-    (folder / "workers.yaml").write_text(f'- targets: ["127.0.0.1:{worker_port}"]\n')
+    (job,) = config["scrape_configs"]
+    del job["dns_sd_configs"]
+    job["static_configs"] = [{"targets": [f"127.0.0.1:{worker_port}"]}]
+    shutil.copy(PROMETHEUS / "alerts.yaml", folder)
     (folder / "prometheus.yaml").write_text(yaml.safe_dump(config))
     address = f"127.0.0.1:{embedded.free_port()}"
     command = [
