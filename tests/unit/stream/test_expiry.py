@@ -112,3 +112,16 @@ async def test_pending_turns_go_an_hour_after_their_label_horizon() -> None:
     kept = Kept({b"p1": pending(now - 4 * HOUR), b"p2": pending(now - 2 * HOUR), b"c": conversation(0)})
     await kept.until_left(expire_pending(kept.owner, metrics, 2 * 3600.0, 0.0), [b"p2", b"c"])
     assert metrics.registry.get_sample_value("aegis_pending_expired_total") == 1
+
+
+async def test_a_sweep_counts_the_turns_that_are_still_pending() -> None:
+    now, metrics = now_ms(), Metrics()
+    kept = Kept({b"p%d" % n: pending(now - (4 if n < 3 else 1) * HOUR) for n in range(10)})
+    kept.partition.decided = 5  # before the sweep: they are among what it finds
+    task = asyncio.ensure_future(expire_pending(kept.owner, metrics, 2 * 3600.0, 0.0))
+    async with asyncio.timeout(10):
+        while kept.partition.waiting is None:
+            await kept.owned.log.acknowledge()
+    task.cancel()
+    kept.partition.decided += 2
+    assert kept.partition.waiting + kept.partition.decided == 7 + 2
