@@ -132,6 +132,12 @@ class Panel:
         """Which thread died, and of what."""
         return next((group.crew.line.failure for group in self._groups if group.crew.line.failure), None)
 
+    @property
+    def tokens(self) -> dict[str, int]:
+        """Tokens that each trunk has read so far, by its name."""
+        lines = [group.crew.line for group in self._groups]
+        return {line.trunk.name: line.tokens for line in lines if isinstance(line, Pipeline)}
+
     def advise(self, passages: Sequence[Passage], silent: Collection[str] = ()) -> Advice:
         """Every expert's advice on N passages; the ids in `silent` have no part in the mean of the risks. PanelError
         once closed; whatever an expert does is a status, not an error.

@@ -49,6 +49,7 @@ class Pipeline:
     def __init__(self, trunk: Trunk[Any]) -> None:
         self.trunk = trunk
         self.failure: str | None = None
+        self.tokens = 0  # read by the model so far, without padding
         self._lock = threading.Lock()  # held to write to a call's answers, and for the two below
         self._open: set[Call] = set()
         self._working: dict[str, Work] = {}
@@ -124,6 +125,7 @@ class Pipeline:
         while batch := self._pool.take(self.trunk.budget, self.trunk.linger):
             with self._at_work("core", {piece.call for piece in batch}):
                 outputs = self._computed(batch)
+            self.tokens += sum(piece.length for piece in batch)
             for output in outputs:
                 self._outputs.put(output)
         self._outputs.close()

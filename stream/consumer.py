@@ -280,7 +280,7 @@ class BatchConsumer(driver.Consumer):
             message = self._to_message(tp, batch[-1])
             carried: Any = Batch(tp, generation, seeks.get(tp, -1), batch)  # bytes to Faust, which only passes it on
             message.key, message.value = None, carried
-            intake.deliver(batch[0].offset, batch[-1].offset, seeks.get(tp, -1))
+            intake.deliver(batch[0].offset, batch[-1].offset, seeks.get(tp, -1), batch[0].timestamp)
             conductor: Any = self.app.topics
             await conductor._tp_to_callback[tp](message)
 

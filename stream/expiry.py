@@ -3,6 +3,7 @@ within that hour still finds its vote; conversations when nothing was said in th
 
 import asyncio
 from collections.abc import Callable
+from typing import NamedTuple
 
 from stream import state
 from stream.metrics import Metrics
@@ -22,6 +23,13 @@ IsOver = Callable[[bytes], bool]
 """Of a record's value: may it go?"""
 
 
+class Swept(NamedTuple):
+    """How many records a sweep has looked at, and how many of them it has deleted."""
+
+    seen: int = 0
+    deleted: int = 0
+
+
 async def expire_pending(
     ownership: Ownership, metrics: Metrics, horizon_seconds: float, every: float = SWEEP_SECONDS
 ) -> None:
@@ -30,7 +38,10 @@ async def expire_pending(
         await asyncio.sleep(every)
         for partition in list(ownership.partitions.values()):
             over = scored_before(now_ms() - int(horizon_seconds * 1000) - GRACE_MS)
-            metrics.expired.inc(await sweep(partition, ownership, state.PENDING, over))
+            decided = partition.decided
+            swept = await sweep(partition, ownership, state.PENDING, over)
+            metrics.expired.inc(swept.deleted)
+            partition.waiting = swept.seen - swept.deleted - decided
 
 
 async def expire_conversations(
@@ -45,7 +56,8 @@ async def expire_conversations(
         await asyncio.sleep(every)
         for partition in list(ownership.partitions.values()):
             over = written_before(now_ms() - idle_ms)
-            metrics.conversations_expired.inc(await sweep(partition, ownership, state.CONVERSATION, over))
+            swept = await sweep(partition, ownership, state.CONVERSATION, over)
+            metrics.conversations_expired.inc(swept.deleted)
 
 
 def scored_before(at_ms: int) -> IsOver:
@@ -67,12 +79,11 @@ async def keep_claims(ownership: Ownership, every: float = CLAIM_SECONDS) -> Non
                 await partition.write({state.CLAIM: ownership.claim_value})
 
 
-async def sweep(partition: Partition, ownership: Ownership, prefix: bytes, over: IsOver) -> int:
-    """Delete the records under `prefix` that are over; returns how many. Ends early when the partition is given
-    back."""
-    generation, deleted, old = partition.generation, 0, list[bytes]()
+async def sweep(partition: Partition, ownership: Ownership, prefix: bytes, over: IsOver) -> Swept:
+    """Delete the records under `prefix` that are over. Ends early when the partition is given back."""
+    generation, seen, deleted, old = partition.generation, 0, 0, list[bytes]()
     if ownership.owner_of(partition.number, generation) is None:
-        return 0
+        return Swept()
     for seen, (key, value) in enumerate(partition.store.scan(prefix), 1):
         if over(value):
             old.append(key)
@@ -80,8 +91,8 @@ async def sweep(partition: Partition, ownership: Ownership, prefix: bytes, over:
             deleted += await _delete(partition, old, over)
             old = []
             if ownership.owner_of(partition.number, generation) is not partition:
-                return deleted
-    return deleted + await _delete(partition, old, over)
+                return Swept(seen, deleted)
+    return Swept(seen, deleted + await _delete(partition, old, over))
 
 
 async def _delete(partition: Partition, keys: list[bytes], over: IsOver) -> int:

@@ -4,8 +4,9 @@ either."""
 from collections.abc import Callable
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import choose_encoder
 
+from stream.condition import Condition
 from stream.errors import SettingsError
 from stream.metrics import Metrics
 
@@ -13,14 +14,14 @@ RECOVERING = "recovering or between generations"
 
 
 class Health:
-    """`/metrics`, `/healthz` (the loop turns) and `/readyz` (partitions restored, view caught up, every thread of the
-    experts alive; else 503 and why). Port 0 serves nothing."""
+    """`/metrics`, in OpenMetrics with exemplars where the scraper asks for it; `/healthz`: 200 unless a restart is what
+    mends the worker; `/readyz`: 200 when turns are being judged, else 503 and why. Port 0 serves nothing."""
 
-    def __init__(self, port: int, metrics: Metrics, trouble: Callable[[], str | None]) -> None:
-        """`trouble` says why the worker is not ready, None when it is."""
+    def __init__(self, port: int, metrics: Metrics, condition: Callable[[], Condition]) -> None:
+        """`condition` says what the worker is doing now."""
         self._port = port
         self._metrics = metrics
-        self._trouble = trouble
+        self._condition = condition
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
@@ -29,7 +30,7 @@ class Health:
             return
         app = web.Application()
         app.add_routes(
-            [web.get("/metrics", self._expose), web.get("/healthz", self._healthy), web.get("/readyz", self._readiness)]
+            [web.get("/metrics", self._expose), web.get("/healthz", self._health), web.get("/readyz", self._readiness)]
         )
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
@@ -44,14 +45,18 @@ class Health:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    async def _expose(self, _: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(self._metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    async def _expose(self, request: web.Request) -> web.Response:
+        encode, content_type = choose_encoder(",".join(request.headers.getall("Accept", [])))
+        return web.Response(body=encode(self._metrics.registry), headers={"Content-Type": content_type})
 
-    async def _healthy(self, _: web.Request) -> web.Response:
+    async def _health(self, _: web.Request) -> web.Response:
+        condition = self._condition()
+        if condition.needs_restart:
+            return web.Response(status=503, text=f"to be restarted: {condition.why}\n")
         return web.Response(text="ok\n")
 
     async def _readiness(self, _: web.Request) -> web.Response:
-        trouble = self._trouble()
-        if trouble is None:
+        condition = self._condition()
+        if condition.is_ready:
             return web.Response(text="ready\n")
-        return web.Response(status=503, text=f"not ready: {trouble}\n")
+        return web.Response(status=503, text=f"not ready: {condition.why}\n")

@@ -4,7 +4,8 @@ Around a rebalance Faust skips queued events, and a fetch that began before a se
 check stands where the work is done: a batch is processed only if it is the next one, and only what is durable moves the
 offset to commit."""
 
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 from enum import Enum, auto
 
 
@@ -20,7 +21,8 @@ class Intake:
 
     `next`: first offset not taken yet. `done`: first offset not processed yet, the one to commit. `seeks`: seeks back
     so far; a batch carries the number at the start of its fetch, so that one fetched before a seek is told from one
-    fetched after it. `delivered`: offset after the last one handed to the agent."""
+    fetched after it. `delivered`: offset after the last one handed to the agent. `done_ms`: the timestamp of the last
+    record processed, 0 before the first."""
 
     generation: int
     next: int
@@ -28,6 +30,8 @@ class Intake:
     seeks: int = 0
     seeking: bool = False
     delivered: int = 0
+    done_ms: int = 0
+    _stamps: deque[tuple[int, int]] = field(default_factory=deque)  # (offset, timestamp in ms) that a batch begins with
     _first: tuple[int, int] | None = None
     _idle_at: tuple[int, int] | None = None
 
@@ -36,12 +40,13 @@ class Intake:
         """A partition just assigned, whose consumer was just sent to `offset`."""
         return cls(generation, offset, offset, delivered=offset)
 
-    def deliver(self, first: int, last: int, seeks: int) -> None:
+    def deliver(self, first: int, last: int, seeks: int, first_ms: int = 0) -> None:
         """A batch of offsets `first` to `last`, from a fetch that began after `seeks` seeks, is about to be handed to
-        the agent."""
+        the agent; `first_ms` is the timestamp of its first record."""
         if self._first is None or self._first[0] != seeks:
             self._first = (seeks, first)
         self.delivered = last + 1
+        self._stamps.append((first, first_ms))
 
     def take(self, first: int, last: int, seeks: int) -> Order:
         """May this batch be processed now? TAKE: its records from `next` on; then `taken` must follow. SEEK_BACK:
@@ -79,13 +84,23 @@ class Intake:
         self.seeks += 1
         self.seeking = False
         self.delivered = self.next
+        self._stamps.clear()
 
-    def processed(self, last: int) -> None:
-        """Everything that offsets up to `last` caused is durable. Work finishes in offset order in a partition;
-        anything else is a bug."""
+    def processed(self, last: int, last_ms: int = 0) -> None:
+        """Everything that offsets up to `last`, whose timestamp is `last_ms`, caused is durable. Work finishes in
+        offset order in a partition; anything else is a bug."""
         if last + 1 < self.done:
             raise AssertionError(f"offset {last} was processed after {self.done - 1}")
-        self.done = last + 1
+        self.done, self.done_ms = last + 1, last_ms
+        while len(self._stamps) > 1 and self._stamps[1][0] <= self.done:
+            self._stamps.popleft()
+
+    def oldest_ms(self) -> int | None:
+        """About when the oldest record that is not done came, never after it where timestamps do not fall; None while
+        none was delivered that holds it. It came after the last one done, and after the first of its batch."""
+        if not self._stamps or not self._stamps[0][0] <= self.done < self.delivered:
+            return None
+        return max(self._stamps[0][1], self.done_ms)
 
     def is_hole_at_rest(self) -> bool:
         """For a timer: was something delivered that never arrived? True when that was so at the last call too and

@@ -39,6 +39,8 @@ class Effects:
     letters: list[tuple[Any, Rejected]] = field(default_factory=list)
     forwards: dict[int, list[Outgoing]] = field(default_factory=lambda: defaultdict(list))
     touched: set[str] = field(default_factory=set)
+    delays: list[float] = field(default_factory=list)
+    """Seconds from the decision on a turn to the first label that was learned of it."""
 
 
 class Learner:
@@ -95,6 +97,8 @@ class Learner:
         self._write(lesson, effects)
         for outcome, count in outcomes.items():
             self._metrics.labels.labels(outcome).inc(count)
+        if effects.delays:
+            self._metrics.label_delay.observe_all(effects.delays)
         if effects.letters:
             effects.writes.append(self._letters.send(part.partition.number, effects.letters))
         for partition, records in effects.forwards.items():
@@ -125,7 +129,10 @@ class Learner:
             return "revoked"
         if change is None:
             return "waiting" if state.learned_of(counted) is None else "confirmed"
-        return "learned" if change.before is None else "corrected"
+        if change.before is not None:
+            return "corrected"
+        effects.delays.append(max(0, stamp - pending.scored_at_ms) / 1000)
+        return "learned"
 
     def _search(self, lesson: Lesson, effects: Effects, record: Any, label: Label, journey: Journey) -> str:
         """The turn is not here: forward the label to where the turn can be, else keep it as early, or give up at the

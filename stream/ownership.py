@@ -161,7 +161,7 @@ class Ownership:
         for partition in self.partitions.values():
             partition.store.apply((), partition.next_offset - 1)
             partition.rebuild()
-        seconds = loop.time() - started
+        seconds = self.recovery.seconds = loop.time() - started
         log.info("recovery_ended", generation=generation, records=records, seconds=round(seconds, 3))
 
     async def begin(self, inputs: Inputs, generation: int) -> bool:

@@ -55,6 +55,10 @@ class Partition:
         self.store = store
         self.generation = 0
         self.next_offset = -1
+        self.decided = 0
+        """Turns decided here, counted for whoever asks how many are pending."""
+        self.waiting: int | None = None
+        """With `decided` the turns that wait for labels; None before they were counted."""
         self.early: dict[bytes, set[bytes]] = {}
         self.due: list[tuple[int, bytes]] = []
         self.moments: Bounded[str, Moments] = Bounded(sums_bytes, bytes_of)

@@ -145,7 +145,7 @@ class Pipeline:
             with suppress(Overtaken):
                 await begun.end()
                 for part in begun.slices:
-                    part.intake.processed(part.records[-1].offset)
+                    part.intake.processed(part.records[-1].offset, part.records[-1].timestamp)
             self._leave()
 
     def _enter(self) -> None:

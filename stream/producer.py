@@ -205,10 +205,20 @@ class Producer:
 
     def overdue(self) -> float | None:
         """Seconds that the oldest unacknowledged write has waited beyond the deadline; None if all is well."""
-        if not self._unacknowledged:
-            return None
-        waited = asyncio.get_running_loop().time() - next(iter(self._unacknowledged.values()))
+        waited = self.waited()
         return waited if waited > self._deadline else None
+
+    def waited(self) -> float:
+        """Seconds that the oldest unacknowledged write has waited; 0 where there is none."""
+        if not self._unacknowledged:
+            return 0.0
+        return asyncio.get_running_loop().time() - next(iter(self._unacknowledged.values()))
+
+    @property
+    def refreshed(self) -> float:
+        """Changes when the broker has told the partitions again, which it is asked every METADATA_MS."""
+        stamp: float = self._aio.client.cluster._last_successful_refresh_ms
+        return stamp
 
     def partitions(self, topic: str) -> int:
         """How many partitions the topic has, as last heard."""

@@ -82,6 +82,8 @@ class Recovery:
         self._changelog = changelog
         self.progress: Progress | None = None
         self.records = 0
+        self.seconds = 0.0
+        """That the last one took until all was read and indexed."""
 
     async def run(self, stores: Mapping[int, PartitionStore], spans: Spans, overtaken: Callable[[], bool]) -> int:
         """Apply the records of these spans; returns how many there were. Ends early once `overtaken`.

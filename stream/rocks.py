@@ -229,6 +229,12 @@ class RocksStore:
             raise self._failed(error) from error
         raise self._failed(ValueError("Corruption: a block could not be read"))
 
+    def count(self) -> int:
+        try:
+            return self._db.property_int_value("rocksdb.estimate-num-keys") or 0
+        except Exception as error:
+            raise self._failed(error) from error
+
     def clear(self) -> None:
         self.close()
         try:

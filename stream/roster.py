@@ -62,6 +62,11 @@ class Roster:
         """As `Panel.failure`, of the panel that is asked now."""
         return self._line.panel.failure
 
+    @property
+    def tokens(self) -> dict[str, int]:
+        """As `Panel.tokens`, of the panel that is asked now."""
+        return self._line.panel.tokens
+
     def replace(self, line: Line) -> None:
         """From the next batch on. A panel that is not in use any more is closed then."""
         with self._lock:

@@ -7,28 +7,34 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ensemble.policy import CLASSES
-from experts.base import STATUS_NAMES, Advice, Passage
+from experts.base import OK, STATUS_NAMES, Advice, Passage
 from stream import state
+from stream.batch_traces import Heard, Outcome, Times, Told, carried, exemplars, offset_of
 from stream.codecs import Rejected, decode_turn
 from stream.conversations import Memory, Noted, together
 from stream.dead_letters import DeadLetters, is_replayed
 from stream.early import send_again
 from stream.judge import Judge
+from stream.metric_kinds import exemplar_of
 from stream.metrics import Metrics
 from stream.partitions import now_ms
 from stream.pipeline import End, Slice
 from stream.policies import Policies
-from stream.producer import Outgoing, Producer
+from stream.producer import Outgoing, Producer, Written
 from stream.records import Turn
 from stream.requests import Requests
 from stream.roster import Roster
 from stream.settings import Settings
 from stream.topics import TopicNames
+from stream.trace_context import trace_context
 from stream.verdicts import Arrival, verdict_lines
 from stream.view import MergedView
+
+if TYPE_CHECKING:
+    from stream.tracing import Tracing
 
 SMALLEST, LARGEST = 8, 2000
 """Turns scored together, at least and at most: below it a slow expert would be asked turn by turn, above it a batch's
@@ -42,13 +48,14 @@ REUSED = Rejected("turn_id_reused", "this turn_id was used before with another r
 class Reading:
     """What one slice holds. `turns`: each usable turn with its pending record, or with its place among those that are
     being decided; `fresh`: the keys first seen here, the place of each, and what it notes of its conversation; `known`:
-    every turn with its record, once decided."""
+    every turn with its record, once decided; `heard`: the trace contexts of those that came with one."""
 
     part: Slice
     letters: list[tuple[Any, Rejected]] = field(default_factory=list)
     turns: list[tuple[Turn, state.Pending | int]] = field(default_factory=list)
     fresh: list[tuple[bytes, int, Noted | None]] = field(default_factory=list)
     known: list[tuple[Turn, state.Pending]] = field(default_factory=list)
+    heard: list[Heard] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -107,6 +114,8 @@ class Scorer:
         self.size = BatchSize(settings.batch_seconds)
         self.requests = Requests()
         """Replaced by those that are read, before the first batch."""
+        self.tracing: Tracing | None = None
+        """Set where spans are exported."""
         self.deciding = asyncio.Lock()
         """Held from a batch's first look at the state to its writes: what is taken out of a conversation in between
         would come back."""
@@ -115,14 +124,16 @@ class Scorer:
         """Score what is new and queue its pending records; what is returned publishes. Records that are too many are
         taken out of the slices, and come again."""
         async with self.deciding:
-            started = time.perf_counter()
+            started, times = time.perf_counter(), Times(time.time_ns())
             readings, fresh = self._read(slices)
-            decided = await self._decide(slices, fresh)
-            seconds = time.perf_counter() - started
+            sampled = next((h.context.trace_id for r in readings for h in r.heard if h.context.is_sampled), None)
+            times.decoded = time.time_ns()
+            decided = await self._decide(slices, fresh, times, sampled)
+            seconds, times.decided = time.perf_counter() - started, time.time_ns()
             writes = [write for reading in readings for write in self._write(reading, decided)]
         self.size.took(len(fresh.arrivals), seconds)
-        self._metrics.batch.observe(seconds)
-        return partial(self._publish, readings, writes)
+        self._metrics.batch.observe(seconds, exemplar_of(sampled))
+        return partial(self._publish, readings, writes, times)
 
     def _read(self, slices: list[Slice]) -> tuple[list[Reading], Fresh]:
         """Decode, and tell turns that are new from those seen before, in the state or in these very slices.
@@ -149,7 +160,7 @@ class Scorer:
             if isinstance(turn, Rejected):
                 reading.letters.append((record, turn))
                 if record.headers:
-                    self._count_replayed(record, "rejected")
+                    self._heed(reading, record, "rejected")
             else:
                 came.append((record, turn))
         return came, read
@@ -174,7 +185,7 @@ class Scorer:
                 reading.fresh.append((key, place, note))
                 reading.turns.append((turn, place))
                 if record.headers:
-                    self._count_replayed(record, "judged")
+                    self._heed(reading, record, "judged")
                 continue
             if before != digest:
                 reading.letters.append((record, REUSED))
@@ -183,25 +194,39 @@ class Scorer:
                 if place is None:
                     self._metrics.repeated.inc()
             if record.headers:
-                self._count_replayed(record, "rejected" if before != digest else "repeated")
+                self._heed(reading, record, "rejected" if before != digest else "repeated")
 
-    def _count_replayed(self, record: Any, outcome: str) -> None:
+    def _heed(self, reading: Reading, record: Any, outcome: Outcome) -> None:
+        """The headers of the record that was put last among the turns or the letters of a slice."""
         if is_replayed(record.headers):
             self._metrics.replayed.labels("turns", outcome).inc()
+        if (context := trace_context(record.headers)) is not None:
+            place = len(reading.letters if outcome == "rejected" else reading.turns) - 1
+            reading.heard.append(Heard(context, record.offset, outcome, place))
 
-    async def _decide(self, slices: list[Slice], fresh: Fresh) -> list[state.Pending]:
+    async def _decide(
+        self, slices: list[Slice], fresh: Fresh, times: Times, sampled: str | None
+    ) -> list[state.Pending]:
         if not fresh.passages:
             return []
         advice = await asyncio.get_running_loop().run_in_executor(self._thread, self._judge.advise, fresh.passages)
+        times.advised, times.asked = time.time_ns(), len(fresh.passages)
+        times.experts = dict(zip(self._roster.ids, advice.seconds.tolist(), strict=True))
         for part in slices:
             part.check()
-        self._count_asleep(advice)
+        self._count_advice(advice, times, sampled)
         decided = await self._judge.decide_beside(fresh.arrivals, advice)
         for part in slices:
             part.check()
         return decided
 
-    def _count_asleep(self, advice: Advice) -> None:
+    def _count_advice(self, advice: Advice, times: Times, sampled: str | None) -> None:
+        self._metrics.batch_turns.observe(times.asked)
+        for expert, seconds in times.experts.items():
+            self._metrics.expert_seconds.labels(expert).observe(seconds, exemplar_of(sampled))
+        voting = [self._roster.ids.index(expert) for expert in self._roster.voters]
+        if undecided := int((advice.status[:, voting] != OK).all(axis=1).sum()):
+            self._metrics.undecided.inc(undecided)
         for code in range(1, len(STATUS_NAMES)):
             for expert, count in zip(self._roster.ids, (advice.status == code).sum(axis=0).tolist(), strict=True):
                 if count:
@@ -211,32 +236,61 @@ class Scorer:
         """Queue what a slice causes, and put its turns' decisions beside them."""
         partition = reading.part.partition
         reading.known = [(turn, decided[p] if isinstance(p, int) else p) for turn, p in reading.turns]
+        partition.decided += len(reading.fresh)
         for items in together([(key, state.encode(decided[place]), note) for key, place, note in reading.fresh]):
             yield partition.write(items, atomic=True)
         if reading.letters:
             yield self._letters.send(partition.number, reading.letters)
 
-    async def _publish(self, readings: list[Reading], writes: "list[asyncio.Future[Any]]") -> None:
+    async def _publish(self, readings: list[Reading], writes: "list[asyncio.Future[Any]]", times: Times) -> None:
         await asyncio.gather(*writes)
-        sent: list[asyncio.Future[Any]] = []
-        for reading in readings:
+        times.written = time.time_ns()
+        sent: dict[int, asyncio.Future[list[Written]]] = {}
+        for place, reading in enumerate(readings):
             reading.part.check()
             if reading.known:
-                sent.append(
-                    self._producer.append(self._names.verdicts, reading.part.partition.number, self._verdicts(reading))
+                sent[place] = self._producer.append(
+                    self._names.verdicts, reading.part.partition.number, self._verdicts(reading)
                 )
-        await asyncio.gather(*sent)
+        written = dict(zip(sent, await asyncio.gather(*sent.values()), strict=True))
+        times.sent = time.time_ns()
+        self._metrics.publish.observe((times.sent - times.decided) / 1e9)
+        if self.tracing is not None:
+            self._tell(self.tracing, times, readings, written)
         await asyncio.gather(*(self._send_early_again(reading) for reading in readings if reading.part.partition.early))
 
     def _verdicts(self, reading: Reading) -> list[Outgoing]:
         known, mix = reading.known, [0, 0, 0]
         for _, pending in known:
             mix[pending.label] += 1
-        self._metrics.latency.observe_all([pending.latency_ms / 1000 for _, pending in known])
+        self._metrics.latency.observe_all(
+            [pending.latency_ms / 1000 for _, pending in known], exemplars(reading.heard) if reading.heard else None
+        )
         for name, count in zip(CLASSES, mix, strict=True):
             self._metrics.verdicts.labels(name).inc(count)
         lines = verdict_lines(known, self._names.turns)
-        return [Outgoing(turn.conversation_id.encode(), line) for (turn, _), line in zip(known, lines, strict=True)]
+        outgoing = [Outgoing(turn.conversation_id.encode(), line) for (turn, _), line in zip(known, lines, strict=True)]
+        for place, headers in carried(reading.heard).items():
+            outgoing[place] = Outgoing(outgoing[place].key, outgoing[place].value, headers)
+        return outgoing
+
+    def _tell(
+        self, tracing: "Tracing", times: Times, readings: list[Reading], written: dict[int, list[Written]]
+    ) -> None:
+        """Spans of sampled turns, as many as may be told of."""
+        sampled = [(n, heard) for n, r in enumerate(readings) for heard in r.heard if heard.context.is_sampled]
+        told = list[Told]()
+        for n, heard in sampled[: tracing.allow(len(sampled))] if sampled else ():
+            reading, sent = readings[n], None
+            if heard.outcome == "rejected":
+                about = {"error.type": reading.letters[heard.place][1].reason}
+            else:
+                pending = reading.known[heard.place][1]
+                about = {"aegis.verdict.label": CLASSES[pending.label], "aegis.policy": pending.policy}
+                sent = offset_of(written[n], heard.place)
+            told.append(Told(heard.context, reading.part.partition.number, heard.offset, heard.outcome, sent, about))
+        if told:
+            tracing.tell(times, told)
 
     async def _send_early_again(self, reading: Reading) -> None:
         """Labels that came before their turn go to `labels` once more; their records are deleted when the broker has

@@ -53,6 +53,11 @@ class Stalls:
                 return tp
         return None
 
+    @property
+    def longest(self) -> float:
+        """Seconds without an excuse of the partition that has stood longest; 0 while all move."""
+        return max((standing.counted for standing in self._known.values()), default=0.0)
+
     def stood(self, tp: TP, now: float) -> float:
-        """Seconds since a partition last moved."""
-        return now - self._known[tp].since
+        """Seconds since a partition last moved, or had nothing waiting; 0 for one not looked at yet."""
+        return now - self._known[tp].since if tp in self._known else 0.0

@@ -63,10 +63,17 @@ class MergedView:
         self.parents = Parents()
         self.partition_counts: list[int] = []
         self.changed: set[str] = set()
+        self.left = 0
+        """Offsets still to read, as last looked at."""
 
     async def ready(self) -> None:
         """Returns when everything published before the start has been read."""
         await self._caught_up.wait()
+
+    @property
+    def is_caught_up(self) -> bool:
+        """As `ready` waits for."""
+        return self._caught_up.is_set()
 
     async def has_read(self, partition: int, offset: int) -> None:
         """Returns when the record at this offset of a partition is taken in, and all before it."""
@@ -184,6 +191,7 @@ class MergedView:
         """For ever: read `moments.v1` from its beginning."""
         async with reader(self._settings) as consumer:
             behind = await self._assign(consumer)
+            self.left = await _left(consumer, behind)
             loop = asyncio.get_running_loop()
             looked = told = loop.time()
             while True:
@@ -199,6 +207,7 @@ class MergedView:
                 if loop.time() - looked > REFRESH_SECONDS:
                     looked = loop.time()
                     await take_up(consumer, await self._partitions(consumer))
+                    self.left = await _left(consumer, behind)
 
     async def _take_all(self, found: dict[TopicPartition, list[Any]]) -> None:
         """Learn records in their order, and let the rest of the worker have its turn now and then."""
@@ -224,6 +233,12 @@ class MergedView:
         await consumer._client._wait_on_metadata(self._topic)
         numbers: Any = consumer.partitions_for_topic(self._topic) or ()
         return [TopicPartition(self._topic, number) for number in sorted(numbers)]
+
+
+async def _left(consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int]) -> int:
+    """Offsets up to where each partition ends, as last heard; `ends` for those of which nothing was heard yet."""
+    tps = consumer.assignment()
+    return sum([max(0, (consumer.highwater(tp) or ends.get(tp, 0)) - await consumer.position(tp)) for tp in tps])
 
 
 def _forecasters_bytes(made: dict[str, Forecaster]) -> int:

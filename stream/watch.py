@@ -1,7 +1,7 @@
 """What is looked at from time to time: holes in the delivery, writes without an answer, partitions that stand still."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import structlog
 
@@ -35,15 +35,13 @@ class Watch:
         metrics: Metrics,
         stall: float,
         fatal: Fatal,
-        ready: Callable[[], bool],
     ) -> None:
         self._producer = producer
         self._ownership = ownership
         self._pipelines = pipelines
         self._metrics = metrics
-        self._stalls = Stalls(stall)
+        self.stalls = Stalls(stall)
         self._fatal = fatal
-        self._ready = ready
         self._unshared: float | None = None
 
     async def run(self, consumer: BatchConsumer) -> None:
@@ -51,11 +49,6 @@ class Watch:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(INTERVAL)
-            self._metrics.ready.set(1 if self._ready() else 0)
-            self._metrics.owned.set(len(self._ownership.partitions) if self._ownership.generation else 0)
-            recovery = self._ownership.recovery
-            self._metrics.recovered.set(recovery.records)
-            self._metrics.recovery_left.set(recovery.progress.left if recovery.progress is not None else 0)
             if waited := self._producer.overdue():
                 self._fatal(WriteError(f"the broker has not acknowledged a record for {waited:.0f} s"))
             at_rest = all(pipeline.at_rest for pipeline in self._pipelines)
@@ -77,9 +70,9 @@ class Watch:
 
     def _find_stalled(self, consumer: BatchConsumer, at_rest: bool, now: float) -> None:
         places = {tp: (intake.done, consumer.end_of(tp)) for tp, intake in consumer.intakes.items()}
-        stalled = self._stalls.look(places, at_rest, now)
+        stalled = self.stalls.look(places, at_rest, now)
         if stalled is not None:
             done, end = places[stalled]
-            stood = self._stalls.stood(stalled, now)
+            stood = self.stalls.stood(stalled, now)
             where = f"{stalled.topic}[{stalled.partition}]"
             self._fatal(StalledError(f"{where} has stood at offset {done} of {end} for {stood:.0f} s"))

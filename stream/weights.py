@@ -20,6 +20,7 @@ from stream.asking import told_of_unasked
 from stream.calibration import DriftWatch, thresholds_of
 from stream.codecs import encode
 from stream.errors import WriteError
+from stream.learning_gauges import LearningGauges
 from stream.metrics import Metrics
 from stream.ownership import Ownership
 from stream.parts import Packed
@@ -64,12 +65,11 @@ class WeightsPublisher:
         self._view = view
         self._policies = policies
         self._roster = roster
-        self._metrics = metrics
+        self._gauges = LearningGauges(metrics)
         self.epoch: Callable[[str], str] = lambda context: ""
         """Changes when what was learned of a context was counted anew."""
         self._generation = 0
         self._recorded = 0
-        self._ratios: dict[str, float] = {}
         self._waiting: dict[str, None] = {}
         self._drift = DriftWatch(metrics)
 
@@ -79,6 +79,8 @@ class WeightsPublisher:
             await asyncio.sleep(INTERVAL)
             generation = self._ownership.generation
             if self._ownership.owner_of(0, generation) is None:
+                if self._generation:
+                    self._gauges.forget()
                 self._generation = 0
                 self._waiting.clear()
                 self._drift.forget()
@@ -141,7 +143,7 @@ class WeightsPublisher:
             for context in some:
                 self._waiting.pop(context, None)
         if published:
-            self._metrics.regret_ratio.set(max(self._ratios.values(), default=0.0))
+            self._gauges.tell()
 
     def _told(self, contexts: list[str]) -> tuple[list[Outgoing], list[Outgoing]]:
         """The baselines that begin, and what is said of each context."""
@@ -187,7 +189,6 @@ class WeightsPublisher:
         baseline = None if kept is None else kept.moments()
         prior = self._view.priors.get(context)
         found = report(moments, policy, baseline=baseline, prior=aligned(prior, voters_of(moments.experts)))
-        self._ratios[context] = max(found.ratio, 0.0)
         if found.alarm:
             log.error(
                 "regret_above_bound",
@@ -197,6 +198,7 @@ class WeightsPublisher:
             )
         voters = self._roster.latest.voters
         weights = dict(zip(voters, self._view.forecaster(context, policy, voters).weights().tolist(), strict=True))
+        self._gauges.learn(context, found, weights)
         since = baseline.rounds if baseline is not None else 0
         told = replace(
             _record(context, policy, found, weights, moments.rounds, since),

@@ -11,13 +11,14 @@ import signal
 import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from faust.types import TP
 
 from ensemble.errors import EnsembleError
 from experts.executor import Panel
+from stream.condition import Condition, Facts, condition_of
 from stream.connection import secure
 from stream.counting import Countings
 from stream.dead_letters import DeadLetters
@@ -29,6 +30,7 @@ from stream.expert_swaps import ExpertSwaps, Supply
 from stream.expiry import expire_conversations, expire_pending, keep_claims
 from stream.faust_app import AegisApp, faust_settings
 from stream.fulfilment import Fulfiller
+from stream.gauges import Gauges
 from stream.health import Health
 from stream.learn import LABELS_TOGETHER, Learner
 from stream.metrics import Metrics
@@ -52,6 +54,9 @@ from stream.view import MergedView
 from stream.watch import Watch
 from stream.weights import WeightsPublisher
 
+if TYPE_CHECKING:
+    from stream.tracing import Tracing
+
 log = structlog.get_logger()
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -70,12 +75,14 @@ is busy or gone."""
 class Worker:
     """A Faust app with the score and the learn agent, and what they share."""
 
-    def __init__(self, settings: Settings, panel: Panel, supply: Supply, fatal: Fatal) -> None:
+    def __init__(
+        self, settings: Settings, panel: Panel, supply: Supply, fatal: Fatal, tracing: "Tracing | None" = None
+    ) -> None:
         self.settings = settings
         self.names = TopicNames.of(settings)
         self.metrics = Metrics()
         self._fatal = fatal
-        self._is_stopping = False
+        self._is_started = self._is_stopping = False
         self.producer = Producer(settings)
         self.policies = Policies(settings)
         self.view = MergedView(settings)
@@ -92,6 +99,7 @@ class Worker:
         letters = DeadLetters(self.producer, self.names.dead_letters, self.metrics)
         self.scorer = Scorer(settings, self.producer, self.roster, self.view, self.policies, letters, self.metrics)
         self.scorer.requests = self.countings.requests
+        self.scorer.tracing = self._tracing = tracing
         learner = Learner(settings, self.producer, self.view, self.projection, letters, self.metrics, self.countings)
         eraser = Eraser(self.scorer.deciding, self._committed)
         self.fulfiller = Fulfiller(
@@ -109,7 +117,25 @@ class Worker:
         self.scoring = Pipeline("score", self.ownership, self.scorer.begin, lambda: LARGEST, self.fatal)
         self.learning = Pipeline("learn", self.ownership, learner.begin, lambda: LABELS_TOGETHER, self.fatal)
         self.app = self._create_app()
-        self.health = Health(settings.http_port, self.metrics, self._trouble)
+        self.watch = Watch(
+            self.producer,
+            self.ownership,
+            (self.scoring, self.learning),
+            self.metrics,
+            settings.stall_timeout,
+            self.fatal,
+        )
+        self.gauges = Gauges(
+            settings,
+            self.metrics,
+            self.producer,
+            self.ownership,
+            self.view,
+            self.roster,
+            self.watch.stalls,
+            self._condition,
+        )
+        self.health = Health(settings.http_port, self.metrics, self._condition)
         self._tasks: list[asyncio.Task[None]] = []
 
     def fatal(self, error: StreamError) -> None:
@@ -125,9 +151,20 @@ class Worker:
         self.app.batches.leave(LEAVE_SECONDS)
         end_undrained(f"not drained within AEGIS_DRAIN_TIMEOUT ({self.settings.drain_timeout:g} s)")
 
-    def _trouble(self) -> str | None:
-        """Why it is not ready: it has not its partitions, or a thread of its experts has died."""
-        return self.roster.failure or self.ownership.trouble()
+    def _condition(self) -> Condition:
+        return condition_of(
+            Facts(
+                is_stopping=self._is_stopping,
+                is_started=self._is_started,
+                failure=self.roster.failure,
+                trouble=self.ownership.trouble(),
+                is_restoring=self.ownership.recovery.progress is not None,
+                view_left=None if self.view.is_caught_up else self.view.left,
+                silence=self.gauges.silence,
+                stood=self.watch.stalls.longest,
+                stall=self.settings.stall_timeout,
+            )
+        )
 
     def _create_app(self) -> AegisApp:
         app = AegisApp(**faust_settings(self.settings))
@@ -172,33 +209,25 @@ class Worker:
 
     async def start(self) -> None:
         """Raises TopicsError when the topics are not what the contract says, StateError when the state has no place."""
+        await self.health.start()
         await _refuse_mismatches(self.settings)
         self.stores.prepare()
         self.stores.topic_id = await topic_id(self.settings, self.names.changelog)
         self.app.loop = asyncio.get_running_loop()
         await self.producer.start(vars(self.names).values())
-        await self.health.start()
         consumer = self.app.batches
-        watch = Watch(
-            self.producer,
-            self.ownership,
-            (self.scoring, self.learning),
-            self.metrics,
-            self.settings.stall_timeout,
-            self.fatal,
-            lambda: self._trouble() is None,
-        )
         self.scoring.start(consumer)
         self.learning.start(consumer)
         self._background(self.view.run, self.view.keep_parents)
         self._background(self.projection.run, self.weights.run, self.swaps.read, self.swaps.arrange)
         self._background(self.fulfiller.read, self.fulfiller.run)
         self._background(
-            lambda: watch.run(consumer), lambda: retry_early(self.ownership, self.producer, self.names.labels)
+            lambda: self.watch.run(consumer), lambda: retry_early(self.ownership, self.producer, self.names.labels)
         )
         self._background(lambda: expire_pending(self.ownership, self.metrics, self.settings.label_horizon))
         self._background(lambda: expire_conversations(self.ownership, self.metrics, self.settings))
-        self._background(lambda: keep_claims(self.ownership), self.standbys.run)
+        self._background(lambda: keep_claims(self.ownership), self.standbys.run, lambda: self.gauges.run(consumer))
+        self._is_started = True
         await self.app.start()
         _calm_collector()
 
@@ -232,6 +261,8 @@ class Worker:
         await self.producer.stop()
         self.ownership.close()
         self.scorer.close()
+        if self._tracing is not None:
+            await asyncio.to_thread(self._tracing.close)
         await self.health.stop()
 
 
@@ -242,14 +273,20 @@ def _calm_collector() -> None:
     gc.set_threshold(*COLLECTOR_THRESHOLDS)
 
 
-def create_worker(settings: Settings, panel: Panel, supply: Supply | None = None, fatal: Fatal = end_process) -> Worker:
+def create_worker(
+    settings: Settings,
+    panel: Panel,
+    supply: Supply | None = None,
+    fatal: Fatal = end_process,
+    tracing: "Tracing | None" = None,
+) -> Worker:
     """A worker that has not started; nothing is read from the environment, and nothing is global.
 
     `supply` names the experts of the panel, and loads those that are enabled later; unless given, they have names of
-    their own, and others come from the folder of the settings."""
+    their own, and others come from the folder of the settings. `tracing`: where spans are exported."""
     if supply is None:
         supply = Supply(tuple(expert.name for expert in panel.experts), partial(open_expert, settings))
-    return Worker(settings, panel, supply, fatal)
+    return Worker(settings, panel, supply, fatal, tracing)
 
 
 async def run_worker(worker: Worker) -> None:

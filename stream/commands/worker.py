@@ -54,7 +54,9 @@ def serve(settings: Settings, panel: Panel, supply: Supply | None = None) -> Non
     end_quietly_when_told()
     import uvloop
 
+    from stream.exporters import open_tracing
     from stream.worker import create_worker, run_worker
 
+    tracing = open_tracing(settings, os.environ)
     uvloop.install()
-    asyncio.run(run_worker(create_worker(settings, panel, supply)))
+    asyncio.run(run_worker(create_worker(settings, panel, supply, tracing=tracing)))

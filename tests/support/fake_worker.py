@@ -2,9 +2,10 @@
 so that it can be killed.
 
 `AEGIS_TEST_EXPERTS` names other experts, with commas between them: `instant`, `recalling` (which tells one history from
-another), `nan`, `slow`, `crashing`, `gated` (which answers once the file AEGIS_TEST_GATE is there), or a number, which
-is what that expert says of everything. Their names are `expert0`, `expert1`, ... `AEGIS_TEST_SPARES` names more of
-them, numbered on, which the worker can load and does not start with; `broken` cannot be loaded."""
+another), `nan`, `slow`, `crashing`, `dying` (whose thread dies of its first turn), `gated` (which answers once the file
+AEGIS_TEST_GATE is there), or a number, which is what that expert says of everything. Their names are `expert0`,
+`expert1`, ... `AEGIS_TEST_SPARES` names more of them, numbered on, which the worker can load and does not start with;
+`broken` cannot be loaded."""
 
 import os
 import sys
@@ -47,6 +48,26 @@ class GatedExpert(InstantExpert):
         return super().advise(passages)
 
 
+@dataclass
+class DyingExpert:
+    """Its thread dies of the first turn: it raises, and again when it is told of, as only a bug of ours could."""
+
+    name: str
+    version: str = "1"
+    raised: bool = False
+
+    @property
+    def id(self) -> str:
+        if self.raised:
+            self.raised = False
+            raise MemoryError
+        return f"{self.name}@{self.version}"
+
+    def advise(self, passages: Sequence[Passage]) -> Scores:
+        self.raised = True
+        raise MemoryError
+
+
 def expert(number: int, kind: str) -> Expert:
     """Raises ValueError for a kind that is not listed above, ManifestError for a broken one."""
     name = f"expert{number}"
@@ -61,6 +82,8 @@ def expert(number: int, kind: str) -> Expert:
             return SlowExpert(name=name)
         case "crashing":
             return CrashingExpert(name=name)
+        case "dying":
+            return DyingExpert(name)
         case "gated":
             return GatedExpert(name, gate=Path(os.environ[GATE]))
         case "broken":

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from stream import state
-from stream.expiry import TOGETHER, expire_conversations, expire_pending, scored_before, sweep, written_before
+from stream.expiry import TOGETHER, Swept, expire_conversations, expire_pending, scored_before, sweep, written_before
 from stream.metrics import Metrics
 from stream.partitions import now_ms
 from stream.settings import Settings
@@ -45,9 +45,9 @@ class Kept:
 
     async def sweep(self, prefix: bytes, before_ms: int) -> int:
         over = scored_before(before_ms) if prefix == state.PENDING else written_before(before_ms)
-        return await self.acknowledged(sweep(self.partition, self.owner, prefix, over))
+        return (await self.acknowledged(sweep(self.partition, self.owner, prefix, over))).deleted
 
-    async def acknowledged(self, work: Awaitable[int]) -> int:
+    async def acknowledged(self, work: Awaitable[Swept]) -> Swept:
         """The work's result, with every write acknowledged."""
         task = asyncio.ensure_future(work)
         while not task.done():
@@ -112,3 +112,16 @@ async def test_pending_turns_go_an_hour_after_their_label_horizon() -> None:
     kept = Kept({b"p1": pending(now - 4 * HOUR), b"p2": pending(now - 2 * HOUR), b"c": conversation(0)})
     await kept.until_left(expire_pending(kept.owner, metrics, 2 * 3600.0, 0.0), [b"p2", b"c"])
     assert metrics.registry.get_sample_value("aegis_pending_expired_total") == 1
+
+
+async def test_a_sweep_counts_the_turns_that_are_still_pending() -> None:
+    now, metrics = now_ms(), Metrics()
+    kept = Kept({b"p%d" % n: pending(now - (4 if n < 3 else 1) * HOUR) for n in range(10)})
+    kept.partition.decided = 5  # before the sweep: they are among what it finds
+    task = asyncio.ensure_future(expire_pending(kept.owner, metrics, 2 * 3600.0, 0.0))
+    async with asyncio.timeout(10):
+        while kept.partition.waiting is None:
+            await kept.owned.log.acknowledge()
+    task.cancel()
+    kept.partition.decided += 2
+    assert kept.partition.waiting + kept.partition.decided == 7 + 2

@@ -127,3 +127,29 @@ def test_every_record_is_taken_once_whatever_is_dropped_on_the_way(seed: int) ->
             position = intake.seek_begins()
         intake.validate()
     assert taken == log
+
+
+def test_the_oldest_record_that_waits_is_no_older_than_its_batch_nor_than_what_was_done_before_it() -> None:
+    intake = Intake.at(1, 10)
+    assert intake.oldest_ms() is None
+    intake.deliver(10, 14, 0, 1_000)
+    intake.deliver(15, 19, 0, 2_000)
+    assert intake.oldest_ms() == 1_000
+    take(intake, 10, 14)
+    intake.processed(12, 1_400)
+    assert intake.oldest_ms() == 1_400
+    intake.processed(14, 1_500)
+    assert intake.oldest_ms() == 2_000
+    take(intake, 15, 19)
+    intake.processed(19, 2_900)
+    assert intake.oldest_ms() is None, "nothing delivered waits"
+
+
+def test_what_is_read_again_after_a_seek_has_the_age_of_its_new_batches() -> None:
+    intake = Intake.at(1, 10)
+    intake.deliver(15, 19, 0, 2_000)
+    assert intake.oldest_ms() is None, "what waits at 10 was not delivered"
+    intake.seek_begins()
+    intake.seek_done()
+    intake.deliver(10, 14, 1, 900)
+    assert intake.oldest_ms() == 900

@@ -52,7 +52,7 @@ class Held:
     async def deliver(self) -> None:
         """As the agent does: one batch after the other, each once there is room."""
         for start in range(0, BATCHES * RECORDS, RECORDS):
-            records = [SimpleNamespace(offset=start + number) for number in range(RECORDS)]
+            records = [SimpleNamespace(offset=start + number, timestamp=0) for number in range(RECORDS)]
             await self.pipeline.put(Batch(TURNS, 1, 0, cast(list[Any], records)))
             self.accepted += 1
 

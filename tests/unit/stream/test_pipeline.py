@@ -48,7 +48,7 @@ async def run(fetches: list[tuple[int, int]], most: list[int], limit: int) -> tu
     ends = [0, 0, 0]
     pipeline.start(consumer)
     for number, count in fetches:
-        records: list[Any] = [SimpleNamespace(offset=ends[number] + place) for place in range(count)]
+        records: list[Any] = [SimpleNamespace(offset=ends[number] + place, timestamp=0) for place in range(count)]
         ends[number] += count
         intakes[TP("turns", number)].taken(ends[number] - 1)
         await pipeline.put(Batch(TP("turns", number), GENERATION, 0, records))

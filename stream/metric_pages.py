@@ -1,0 +1,67 @@
+"""The list of all metrics, generated from the code: `python -m stream.metric_pages` writes deploy/docs/metrics.md, and
+a test fails when what stands there is not what the code says."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from pathlib import Path
+from typing import Final
+
+from stream.metrics import Metrics
+
+PAGE: Final = Path(__file__).parents[1] / "deploy" / "docs" / "metrics.md"
+LABELS: Final = {
+    "label": "a verdict's: `safe`, `needs_caution` or `unsafe`",
+    "reason": "why a message was set aside, or a mode could not be followed: of a closed set",
+    "topic": "`turns` or `labels`",
+    "outcome": "what became of a message: of a closed set",
+    "partition": "its number; only those that this worker has now",
+    "expert": "`name@version`",
+    "status": "`timeout`, `error`, `abstained`",
+    "trunk": "the name of what several experts share",
+    "mode": "`enabled` or `shadow`",
+    "role": "`user`, `assistant` or `system`",
+    "direction": "`worse` or `better`",
+    "condition": "one of those in [operating workers](operations.md#health-and-readiness)",
+    "version": "of this application",
+}
+HEAD: Final = """# Metrics
+
+Every metric that a worker exposes on `/metrics` (`AEGIS_HTTP_PORT`), generated from the code by
+`python -m stream.metric_pages`. The alerts on them are in [alerts.yaml](../prometheus/alerts.yaml), what to do
+about each in the [runbook](../runbook.md), a dashboard in [aegis.json](../grafana/aegis.json).
+
+Histograms have `_bucket`, `_count` and `_sum`; those with exemplars show them where a scraper asks for OpenMetrics, as
+Prometheus does with `--enable-feature=exemplar-storage`: the trace id of one sampled turn a bucket, under `trace_id`.
+Each worker tells of what it does itself: sum over workers, but take the largest of what one worker tells for all.
+"""
+FOOT: Final = """## Labels
+
+No label names a text, an id, a person or a tenant.
+
+| label | values |
+|---|---|
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    parts = [HEAD]
+    for section, metrics in groupby(Metrics(), lambda metric: metric.section):
+        parts.append(f"## {section}\n\n| metric | kind | labels | meaning |\n|---|---|---|---|\n")
+        parts[-1] += "".join(
+            f"| `{one.name}` | {one.kind} | {', '.join(f'`{label}`' for label in one.labels) or '–'} | {one.about} |\n"
+            for one in metrics
+        )
+    used = {label for one in Metrics() for label in one.labels}
+    parts.append(FOOT + "".join(f"| `{label}` | {about} |\n" for label, about in LABELS.items() if label in used))
+    return "\n".join(parts)
+
+
+def main() -> None:
+    """Write the page."""
+    PAGE.write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
