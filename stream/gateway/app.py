@@ -13,6 +13,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from experts.executor import Panel
+from stream import logs
 from stream.expert_swaps import Supply
 from stream.gateway import openapi
 from stream.gateway.at_once import AtOnce
@@ -85,12 +86,12 @@ async def run(
     Raises SettingsError, BrokerError, TopicsError or EnsembleError, one line."""
     async with AsyncExitStack() as stack:
         ways: dict[Way, ByTopics | AtOnce] = {}
-        if panel is not None:
-            direct = await stack.enter_async_context(AtOnce(settings, panel, bounds.timeout, supply))
-            ways["direct"] = direct
-        if by_topics:
-            ways = {"topics": await stack.enter_async_context(ByTopics(settings, bounds.timeout)), **ways}
-        labelling = await stack.enter_async_context(Labelling(settings))
+        with logs.silent("aiokafka"):
+            if by_topics:
+                ways["topics"] = await stack.enter_async_context(ByTopics(settings, bounds.timeout))
+            if panel is not None:
+                ways["direct"] = await stack.enter_async_context(AtOnce(settings, panel, bounds.timeout, supply))
+            labelling = await stack.enter_async_context(Labelling(settings))
         app = make_app(settings, access, bounds, ways, labelling)
         serving = serve(app, *address, settings.drain_timeout, _listening(tuple(ways)))
         await _beside([way.run for way in ways.values()], serving)
