@@ -62,9 +62,10 @@ lint: setup-test
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-# After a change to stream/records.py.
+# After a change to stream/records.py or stream/gateway/shapes.py.
 contracts: setup
 	$(BIN)/python -m stream.asyncapi
+	$(BIN)/python -m stream.gateway.openapi
 
 # Minutes, not a test: the worker beside other clients of Kafka; on AEGIS_BROKER if it is set, else a broker of its own.
 bench-stream: setup-test

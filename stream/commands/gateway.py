@@ -73,13 +73,11 @@ def gateway(
     """
     hush()
     end_quietly_when_told()
-    # Imported behind that: the experts take seconds.
+    # Imported behind that, and the experts only where they are asked: they take seconds.
     import uvloop
 
     from stream import logs
-    from stream.expert_swaps import Supply
     from stream.gateway.app import OPEN, Bounds, run
-    from stream.panels import expert_names, open_expert, open_panel
     from stream.settings import Settings
     from stream.web.access import Access
 
@@ -88,6 +86,9 @@ def gateway(
     logs.configure(settings.log_level, settings.log_format)
     panel = supply = None
     if mode != "topics":
+        from stream.expert_swaps import Supply
+        from stream.panels import expert_names, open_expert, open_panel
+
         supply = Supply(expert_names(settings), partial(open_expert, settings))
         panel = open_panel(settings)
     bounds = Bounds(timeout, waiting, rate, burst, max_body)

@@ -7,16 +7,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
 import structlog
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from experts.executor import Panel
 from stream import logs
-from stream.expert_swaps import Supply
 from stream.gateway import openapi
-from stream.gateway.at_once import AtOnce
 from stream.gateway.by_topics import ByTopics
 from stream.gateway.counts import Counts
 from stream.gateway.labels import Labels
@@ -28,6 +26,10 @@ from stream.settings import Settings
 from stream.web.access import Access
 from stream.web.limits import Limits, Rate
 from stream.web.serving import application, serve
+
+if TYPE_CHECKING:
+    from experts.executor import Panel
+    from stream.expert_swaps import Supply
 
 log = structlog.get_logger()
 
@@ -85,11 +87,13 @@ async def run(
 
     Raises SettingsError, BrokerError, TopicsError or EnsembleError, one line."""
     async with AsyncExitStack() as stack:
-        ways: dict[Way, ByTopics | AtOnce] = {}
+        ways: dict[Way, ToVerdicts] = {}
         with logs.silent("aiokafka"):
             if by_topics:
                 ways["topics"] = await stack.enter_async_context(ByTopics(settings, bounds.timeout))
             if panel is not None:
+                from stream.gateway.at_once import AtOnce  # with Faust and what else a worker needs: a second
+
                 ways["direct"] = await stack.enter_async_context(AtOnce(settings, panel, bounds.timeout, supply))
             labelling = await stack.enter_async_context(Labelling(settings))
         app = make_app(settings, access, bounds, ways, labelling)
