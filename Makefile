@@ -7,7 +7,7 @@ LOCKS  := deploy/requirements
 export UV_SYSTEM_CERTS := 1
 COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml
 
-.PHONY: setup setup-test setup-train base lock demo test lint contracts bench-stream bench-e2e bench-sizes bench-experts bench-guard bench-bounds bench-ensemble bench-streams bench-tenants bench-hostile bench-recovery chaos clean
+.PHONY: setup setup-test setup-train base lock demo test lint contracts bench-stream bench-e2e bench-sizes bench-experts bench-guard bench-bounds bench-ensemble bench-streams bench-tenants bench-gateway bench-hostile bench-recovery chaos clean
 
 setup: $(VENV)/.runtime
 setup-test: $(VENV)/.test
@@ -111,6 +111,10 @@ bench-streams: setup-test
 # A few minutes: 10,000 tenants in 12 partitions: bytes in moments.v1, a worker's memory, catching up, forecasts, labels.
 bench-tenants: setup-test
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.tenants --output deploy/benchmarks/bench-tenants $(ARGS)
+
+# Three minutes: moderation over HTTP, by way of the topics and at once, with the cheapest expert.
+bench-gateway: setup-test
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.gateway.run --output deploy/benchmarks/bench-gateway $(ARGS)
 
 # Ten minutes: a million pending turns, and how long a worker and others need to be ready with them.
 bench-recovery: setup-test

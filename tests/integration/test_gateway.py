@@ -171,6 +171,13 @@ class TestLabels:
         labels = await flow.until(flow.names.labels, lambda records: bool(records))
         assert any(b'"annotator":"svc"' in record.value for record in labels)
 
+        async def known_at_once() -> bool:
+            asked = {"input": "And now?", "aegis": {"tenant": tenant, "mode": "direct"}}
+            status, body = await post(address, "/v1/moderations", asked, SVC)
+            return status == 200 and body["results"][0]["aegis"]["rounds"] == 1
+
+        await eventually_async(known_at_once, awaited="the label in verdicts at once")
+
     async def test_of_a_list_with_one_that_is_no_good_none_is_sent(self, address: str) -> None:
         good, bad = self.of("good"), {**self.of("bad"), "label": "no label"}
         status, answer = await post(address, "/v1/labels", [good, bad, 5, {**good, "annotator": "somebody"}], SVC)
