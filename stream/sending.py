@@ -57,6 +57,10 @@ class Sender:
         """Disconnects; everything sent has been acknowledged or refused before."""
         await self._kafka.stop()
 
+    async def answers(self) -> bool:
+        """Whether a broker answers now: asked for the topics, which costs a few hundred bytes."""
+        return bool(await self._kafka.client.force_metadata_update())
+
     async def send(self, records: Sequence[Outbound], sent: Callable[[int], None]) -> list[tuple[int, str]]:
         """Sends and waits until the broker has them; returns (line, reason) of those that it refused.
 

@@ -24,6 +24,8 @@ log = structlog.get_logger()
 
 AGAIN_SECONDS = 1.0
 """Between two tries to read verdicts of a broker that does not answer."""
+LOOK_SECONDS = 2.0
+"""Between two looks whether the broker answers: so long are callers kept waiting who could be told at once."""
 
 Key = tuple[str, str]
 """Tenant and turn id: what makes a turn one."""
@@ -96,7 +98,8 @@ class ByTopics:
         self._sender = Sender(settings, self._names.turns)
         self._awaited = Awaited()
         self._batches: AsyncGenerator[list[Any], None] | None = None
-        self._why = "verdicts are not read yet"
+        self._unread = "verdicts are not read yet"
+        self._silent = ""
 
     async def __aenter__(self) -> Self:
         """Connects, and reads verdicts from now on. Raises BrokerError or TopicsError, one line."""
@@ -115,14 +118,17 @@ class ByTopics:
 
     async def verdicts(self, turns: Sequence[Turn], headers: Mapping[str, str], again: bool) -> list[Verdict]:
         """See `ToVerdicts`."""
-        if self._why:
-            raise Refusal(503, f"no verdict could be read: {self._why}", "unavailable", headers={"Retry-After": "1"})
-        futures = [self._awaited.expect(turn) for turn in turns]
+        if why := self.trouble():
+            raise _not_now(why)
+        futures, published = [self._awaited.expect(turn) for turn in turns], False
         try:
             async with asyncio.timeout(self._timeout):
                 await self._publish(turns, headers)
+                published = True
                 return list(await asyncio.gather(*futures))
         except TimeoutError:
+            if not published:
+                raise _not_now(f"the broker took no turn within {self._timeout:g} s: see that it runs") from None
             what = "it comes on the topic still; a request with an Idempotency-Key may be sent again for it"
             raise late(self._timeout, what, retry=again) from None  # without one, more turns would come on top
         finally:
@@ -135,24 +141,38 @@ class ByTopics:
         try:
             refused = await self._sender.send(records, lambda count: None)
         except WriteError as error:
-            raise Refusal(503, str(error), "unavailable", headers={"Retry-After": "1"}) from error
+            raise _not_now(str(error)) from error
         if refused:
             raise Refusal(503, f"a turn was not taken: {refused[0][1]}", "refused_by_broker")
 
     def trouble(self) -> str | None:
         """See `ToVerdicts`."""
-        return self._why or None
+        return self._unread or self._silent or None
 
     async def run(self) -> None:
-        """Hands out verdicts. While the broker does not answer it is tried again, and those of that time are lost to
-        us: who waits for them is told 504."""
+        """Hands out verdicts, and looks whether the broker answers."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._read())
+            group.create_task(self._look())
+
+    async def _read(self) -> None:
+        """For ever. What cannot be read is tried again; verdicts of that time are lost to us: who waits for them is
+        told 504."""
         while True:
             try:
                 await self._hand_out()
             except StreamError as error:
-                self._why = str(error)
-                log.error("verdicts_not_read", why=self._why, remedy="it is tried again until the broker answers")
+                self._unread = str(error)
+                log.error("verdicts_not_read", why=self._unread, remedy="it is tried again until the broker answers")
             await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _look(self) -> None:
+        while True:
+            answers = await self._sender.answers()
+            if answers == bool(self._silent):
+                self._silent = "" if answers else f"the broker at {self._settings.broker} does not answer"
+                log.warning("broker_answers_again" if answers else "broker_silent", broker=self._settings.broker)
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def _hand_out(self) -> None:
         if self._batches is None:
@@ -166,4 +186,8 @@ class ByTopics:
     async def _begin(self) -> None:
         self._batches = follow(self._settings, self._names.verdicts, from_beginning=False)
         await anext(self._batches)  # its first batch is empty: from here on, whatever comes is read
-        self._why = ""
+        self._unread = ""
+
+
+def _not_now(why: str) -> Refusal:
+    return Refusal(503, f"no verdict can be had now: {why}", "unavailable", headers={"Retry-After": "1"})

@@ -101,18 +101,17 @@ class Access:
         """Who sends a request. Raises Refusal (401, 403) when nobody may."""
         header = request.headers.get("Authorization", "")
         scheme, _, token = header.partition(" ")
-        if self.local is not None:
-            # A page of somebody else cannot set this header, so whoever did is a program on this machine.
-            self._refuse_forged(request, unsaid=False, bearer=bool(token))
-            return self.local
-        if token and scheme.lower() == "bearer" and self.tokens is not None:
-            if (entry := self.tokens.find(token.strip())) is None:
+        bearer = token.strip() if scheme.lower() == "bearer" else ""
+        if bearer and self.tokens is not None:
+            if (entry := self.tokens.find(bearer)) is None:
                 raise _unknown("this token is not known")
             return entry.caller
-        caller = self._by_cookie(request) or self._by_proxy(request)
+        caller = self.local or self._by_cookie(request) or self._by_proxy(request)
         if caller is None:
             raise _unknown("nobody is signed in: send `Authorization: Bearer TOKEN`")
-        self._refuse_forged(request, unsaid=True, bearer=False)
+        # No page can make a browser send this header here: whoever does is a program.
+        if not bearer:
+            self._refuse_forged(request)
         return caller
 
     def hosts(self, request: web.Request) -> tuple[str, ...]:
@@ -120,8 +119,10 @@ class Access:
         forwarded = request.headers.get("X-Forwarded-Host", "") if self._from_proxy(request) else ""
         return (request.host, forwarded.partition(",")[0].strip()) if forwarded else (request.host,)
 
-    def _refuse_forged(self, request: web.Request, unsaid: bool, bearer: bool) -> None:
-        if not bearer and is_forged(request.method, request.headers, self.hosts(request), unsaid):
+    def _refuse_forged(self, request: web.Request) -> None:
+        """Only on this machine may what says nothing of its origin be a program's: elsewhere a browser's cookie, ours
+        or the proxy's, could have let it in."""
+        if is_forged(request.method, request.headers, self.hosts(request), unsaid=self.local is None):
             raise Refusal(403, "this was sent by a page of another site: send it from here, or with a token", "forged")
 
     def _by_cookie(self, request: web.Request) -> Caller | None:

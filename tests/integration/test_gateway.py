@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import openai
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -18,7 +17,7 @@ from stream.gateway.signatures import ID, SIGNATURE, TIMESTAMP, sign
 from stream.settings import Settings
 from stream.web.callers import parse
 from support.flow import Flow, flowing, unique
-from support.gateway import Gateway, client, gateway, post
+from support.gateway import Gateway, client, gateway, get, post
 from support.kafka import eventually_async
 from support.worker_process import REAL
 
@@ -51,11 +50,6 @@ def either(flow: Flow, folder: Path) -> Iterator[Gateway]:
 @pytest.fixture(scope="module")
 def address(either: Gateway) -> str:
     return either.address()
-
-
-async def get(address: str, path: str) -> tuple[int, str]:
-    async with aiohttp.ClientSession() as session, session.get(f"{address}{path}") as answer:
-        return answer.status, await answer.text()
 
 
 async def ready(address: str) -> None:

@@ -15,7 +15,7 @@ from stream.records import Source, Turn, Verdict
 from stream.settings import Settings
 from stream.topics import TopicNames
 from support.broker import Namespace
-from support.gateway import Gateway, gateway, post
+from support.gateway import Gateway, gateway, get, post
 from support.kafka import Record, consume_until, eventually_async, produce
 
 
@@ -55,6 +55,10 @@ async def test_a_broker_that_goes_is_said_and_one_that_comes_back_is_found(tmp_p
             assert await label(address) == 202
             await asyncio.to_thread(embedded.stop, folder)
             assert await label(address) == 503
+            status, body = await post(address, "/v1/moderations", {"input": "Hello?"})
+            assert (status, body["error"]["code"]) == (503, "unavailable")
+            assert "does not answer" in body["error"]["message"]
+            assert (await get(address, "/readyz"))[0] == 503
             await asyncio.to_thread(embedded.start, folder, port)
 
             async def taken() -> bool:

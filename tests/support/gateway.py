@@ -58,3 +58,9 @@ async def post(address: str, path: str, body: Any, token: str | None = None, **h
         session.post(f"{address}{path}", data=data, headers=headers) as answer,
     ):
         return answer.status, await answer.json()
+
+
+async def get(address: str, path: str) -> tuple[int, str]:
+    """Status and text of an answer."""
+    async with aiohttp.ClientSession() as session, session.get(f"{address}{path}") as answer:
+        return answer.status, await answer.text()

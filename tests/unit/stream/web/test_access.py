@@ -243,6 +243,9 @@ class TestBehindAProxy:
             assert await status(client, origin, "POST") == 403
             assert await status(client, {**origin, "X-Forwarded-Host": "moderation.example"}, "POST") == 200
             assert await status(client, self.NAMED, "POST") == 403
+            program = {**self.NAMED, "Authorization": "Bearer anything"}  # which no page can make a browser send
+            assert await status(client, program, "POST") == 200
+            assert await status(client, {**self.NAMED, "Authorization": "Basic YTpi"}, "POST") == 403
 
     @pytest.mark.parametrize(
         ("settings", "said"),
