@@ -26,6 +26,8 @@ AGAIN_SECONDS = 1.0
 """Between two tries to read verdicts of a broker that does not answer."""
 LOOK_SECONDS = 2.0
 """Between two looks whether the broker answers: so long are callers kept waiting who could be told at once."""
+ANSWER_SECONDS = 5.0
+"""For the broker's answer to that."""
 
 Key = tuple[str, str]
 """Tenant and turn id: what makes a turn one."""
@@ -168,11 +170,18 @@ class ByTopics:
 
     async def _look(self) -> None:
         while True:
-            answers = await self._sender.answers()
+            answers = await self._answers()
             if answers == bool(self._silent):
                 self._silent = "" if answers else f"the broker at {self._settings.broker} does not answer"
                 log.warning("broker_answers_again" if answers else "broker_silent", broker=self._settings.broker)
             await asyncio.sleep(LOOK_SECONDS)
+
+    async def _answers(self) -> bool:
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await self._sender.answers()
+        except TimeoutError:
+            return False
 
     async def _hand_out(self) -> None:
         if self._batches is None:

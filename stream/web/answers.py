@@ -59,14 +59,15 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         if error.status < 400:
             raise
         return _of_aiohttp(error).answer()
-    except ConnectionError:  # the caller has gone: there is nobody to answer
-        raise
+    except web.RequestPayloadError:
+        return Refusal(400, "the body is not what its headers say: send it whole", "broken_body").answer()
     except Exception as error:
-        if BEGUN in request:
-            raise
-        frame = extract_tb(error.__traceback__)[-1]
-        # Not its text, which may quote the request.
-        log.error("request_failed", path=request.path, error=type(error).__name__, at=f"{frame.name}:{frame.lineno}")
+        if BEGUN in request or request.transport is None or request.transport.is_closing():
+            raise  # there is nobody to answer any more
+        frame, resource = extract_tb(error.__traceback__)[-1], request.match_info.route.resource
+        # Neither its text nor the path as it was called, which may quote somebody.
+        told = {"error": type(error).__name__, "at": f"{frame.name}:{frame.lineno}"}
+        log.error("request_failed", path=resource.canonical if resource else None, **told)
         return Refusal(500, "the service failed on this request, and its log says where", "internal_error").answer()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -98,9 +99,18 @@ async def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.M
         assert answer.status == 408
 
 
+async def test_a_body_that_is_not_what_its_headers_say_is_refused() -> None:
+    async with served(service(Limits(1000))) as client:
+        headers = {"Content-Encoding": "gzip"}
+        async with client.post("/", data=b"not packed at all", headers=headers) as answer:
+            assert answer.status == 400
+            assert (await answer.json())["error"]["code"] == "broken_body"
+
+
 async def test_a_small_body_that_unpacks_to_a_large_one_is_refused() -> None:
-    async with (
-        served(service(Limits(1000))) as client,
-        client.post("/", data=b"x" * 1_000_000, headers={"Content-Encoding": "gzip"}) as answer,
-    ):
-        assert answer.status == 413
+    small = gzip.compress(b"x" * 1_000_000)
+    assert len(small) < 2000
+    async with served(service(Limits(2000))) as client:
+        for body, status in ((small, 413), (gzip.compress(b"x" * 2000), 200)):
+            async with client.post("/", data=body, headers={"Content-Encoding": "gzip"}) as answer:
+                assert answer.status == status
