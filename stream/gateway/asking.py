@@ -33,7 +33,7 @@ def decode(body: bytes, headers: Mapping[str, str]) -> ModerationRequest:
     request = decoded(_requests, body)
     if isinstance(request, Rejected):
         _refuse(request)
-    said = {field: headers[name] for field, name in _HEADERS.items() if name in headers}
+    said = {field: _text(headers, name) for field, name in _HEADERS.items() if name in headers}
     unsaid = {field: text for field, text in said.items() if getattr(request.aegis, field) is None}
     if not unsaid:
         return request
@@ -89,10 +89,21 @@ def tenant_of(named: str | None, caller: Caller) -> str:
 
 def checked_key(headers: Mapping[str, str]) -> str | None:
     """The Idempotency-Key. Raises Refusal (400) for one that is too long."""
-    key = headers.get(KEY)
-    if key is not None and not 1 <= len(key) <= LONGEST_KEY:
+    if KEY not in headers:
+        return None
+    key = _text(headers, KEY)
+    if not 1 <= len(key) <= LONGEST_KEY:
         raise Refusal(400, f"{KEY} has 1 to {LONGEST_KEY} characters", "out_of_range", KEY)
     return key
+
+
+def _text(headers: Mapping[str, str], name: str) -> str:
+    """A header, which aiohttp decodes without a complaint. Raises Refusal (400) if it is not UTF-8."""
+    try:
+        headers[name].encode()
+    except UnicodeEncodeError:
+        raise Refusal(400, f"{name} is not UTF-8: encode it so", "not_utf8") from None
+    return headers[name]
 
 
 def _turn_id(request: ModerationRequest, caller: Caller, tenant: str, key: str | None, place: int, text: str) -> str:

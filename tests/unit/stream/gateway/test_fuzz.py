@@ -30,14 +30,16 @@ JSON = st.recursive(
 REQUESTS = st.fixed_dictionaries({"input": JSON}, optional={"model": JSON, "aegis": JSON})
 BODIES = st.binary(max_size=64) | st.builds(lambda value: json.dumps(value).encode(), JSON | REQUESTS)
 HEADERS = st.dictionaries(
-    st.sampled_from(["Aegis-Role", "Aegis-Tenant", "Aegis-Mode", "Aegis-Conversation-Id"]), st.text(max_size=8)
+    st.sampled_from([*(f"Aegis-{name}" for name in ("Role", "Tenant", "Mode", "Conversation-Id")), asking.KEY]),
+    st.binary(max_size=8).map(lambda value: value.decode("utf-8", "surrogateescape")),  # as aiohttp decodes them
 )
 
 
-@given(BODIES, HEADERS)
+@given(BODIES | st.just(b'{"input": "Hello"}'), HEADERS)
 def test_of_a_moderation(body: bytes, headers: dict[str, Any]) -> None:
     with suppress(Refusal):
-        turns = asking.turns(asking.decode(body, headers), Caller("svc"), None, NOW, 1000)
+        key = asking.checked_key(headers)
+        turns = asking.turns(asking.decode(body, headers), Caller("svc"), key, NOW, 1000)
         assert turns
 
 
