@@ -43,7 +43,9 @@ def flow(broker: str, folder: Path) -> Iterator[Flow]:
 @pytest.fixture(scope="module")
 def either(flow: Flow, folder: Path) -> Iterator[Gateway]:
     """A gateway that serves both ways, with the same expert."""
-    with gateway(flow.settings, folder / "gateway.log", "--mode", "either", "--rate", "10000") as running:
+    with gateway(
+        flow.settings, folder / "gateway.log", "--mode", "either", "--rate", "10000", "--timeout", "60"
+    ) as running:
         yield running
 
 
@@ -200,6 +202,15 @@ class TestLabels:
         return {"turn_id": turn_id, **common, **fields}
 
 
+async def test_a_text_that_came_while_no_worker_ran_is_answered_when_one_does(flow: Flow, address: str) -> None:
+    assert await asyncio.to_thread(flow.worker.terminate) == 0
+    asked = asyncio.create_task(post(address, "/v1/moderations", {"input": "Is anybody there?"}, SVC))
+    await eventually_async(lambda: _waiting(address, 1), awaited="a text waiting")
+    await asyncio.to_thread(lambda: flow.worker.start().ready())
+    status, body = await asked
+    assert status == 200, body
+
+
 async def test_what_is_asked_is_counted_and_described_and_no_text_is_in_the_log(either: Gateway) -> None:
     address = either.address()
     secret = unique("a text that nobody logs")
@@ -230,7 +241,7 @@ async def test_without_a_worker_the_wait_ends_and_says_what_became_of_the_turn(
     with gateway(topics, tmp_path / "log", *limits) as running:
         address = running.address()
         slow = asyncio.create_task(post(address, "/v1/moderations", {"input": ["a", "b", "c"]}))
-        await eventually_async(lambda: _waiting(address), awaited="three texts waiting")
+        await eventually_async(lambda: _waiting(address, 3), awaited="three texts waiting")
         status, body = await post(address, "/v1/moderations", {"input": "d"})
         assert (status, body["error"]["code"]) == (503, "overloaded")
         status, body = await slow
@@ -249,11 +260,11 @@ async def test_a_gateway_that_is_told_to_end_answers_what_it_has(topics: Setting
     with gateway(topics, tmp_path / "log", "--timeout", "1.5") as running:
         address = running.address()
         asked = asyncio.create_task(post(address, "/v1/moderations", {"input": ["a", "b", "c"]}))
-        await eventually_async(lambda: _waiting(address), awaited="three texts waiting")
+        await eventually_async(lambda: _waiting(address, 3), awaited="three texts waiting")
         code = await asyncio.to_thread(running.terminate)
         status, body = await asked
         assert (code, status, body["error"]["code"]) == (0, 504, "timeout")
 
 
-async def _waiting(address: str) -> bool:
-    return "aegis_gateway_texts_waiting 3.0" in (await get(address, "/metrics"))[1]
+async def _waiting(address: str, texts: int) -> bool:
+    return f"aegis_gateway_texts_waiting {texts}.0" in (await get(address, "/metrics"))[1]
