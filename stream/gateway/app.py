@@ -13,7 +13,10 @@ import structlog
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
+from ensemble.errors import EnsembleError
+from experts.errors import ExpertsError
 from stream import logs
+from stream.errors import PipelineError, StreamError
 from stream.gateway import openapi
 from stream.gateway.by_topics import ByTopics
 from stream.gateway.counts import Counts
@@ -85,7 +88,7 @@ async def run(
     """Serves until SIGTERM, then lets what was begun end within AEGIS_DRAIN_TIMEOUT. `by_topics`: that way is served,
     by default; `panel`: experts, if verdicts at once are served.
 
-    Raises SettingsError, BrokerError, TopicsError or EnsembleError, one line."""
+    Raises StreamError or EnsembleError, one line."""
     async with AsyncExitStack() as stack:
         ways: dict[Way, ToVerdicts] = {}
         with logs.silent("aiokafka"):
@@ -116,13 +119,20 @@ async def _beside(works: list[Callable[[], Awaitable[None]]], serving: Awaitable
         ended = await asyncio.gather(*tasks, return_exceptions=True)
     for error in ended:
         if isinstance(error, BaseException) and not isinstance(error, asyncio.CancelledError):
-            raise _first(error)
+            raise _first(error) from None
     await main
 
 
 def _first(error: BaseException) -> BaseException:
-    """The error of a group: one is enough to end with, and reads as one line."""
-    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
+    """What to end with: one error of a group is enough. One that is none of ours may quote a text, and only says
+    where it came from."""
+    if isinstance(error, BaseExceptionGroup):
+        return _first(error.exceptions[0])
+    if isinstance(error, StreamError | ExpertsError | EnsembleError):
+        return error
+    from stream.pipeline import where
+
+    return PipelineError(f"the gateway failed: {type(error).__name__} at {where(error)}")
 
 
 def _listening(ways: tuple[Way, ...]) -> Callable[[str], None]:

@@ -54,6 +54,7 @@ class AtOnce:
         self._judge = Judge(self._roster, self._view, Policies(settings), now_ms)
         self._size = BatchSize(settings.batch_seconds)
         self._queue: asyncio.Queue[Asked] = asyncio.Queue()  # bounded by the room that requests take
+        self._waiting: set[asyncio.Future[Verdict]] = set()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="experts")
         self._ready = False
 
@@ -78,6 +79,8 @@ class AtOnce:
     def _ask(self, turn: Turn) -> Asked:
         digest = state.digest(turn.role, turn.text)
         asked = Asked(Arrival(turn, 0, 0, now_ms(), digest), asyncio.get_running_loop().create_future())
+        self._waiting.add(asked.answer)
+        asked.answer.add_done_callback(self._waiting.discard)
         self._queue.put_nowait(asked)
         return asked
 
@@ -86,14 +89,21 @@ class AtOnce:
         return self._roster.failure or (None if self._ready else "the weights are still being read")
 
     async def run(self) -> None:
-        """Reads what workers have learned and which experts vote, and answers batch after batch. Raises StreamError or
-        EnsembleError, one line."""
-        async with asyncio.TaskGroup() as group:
-            for work in (self._view.run, self._view.keep_parents, self._swaps.read, self._swaps.arrange, self._answer):
-                group.create_task(work())
-            await self._view.ready()
-            await self._swaps.ready()
-            self._ready = True
+        """Reads what workers have learned and which experts vote, and answers batch after batch. Whatever ends that
+        ends the service; who waits is told so."""
+        works = (self._view.run, self._view.keep_parents, self._swaps.read, self._swaps.arrange, self._answer)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for work in works:
+                    group.create_task(work())
+                await self._view.ready()
+                await self._swaps.ready()
+                self._ready = True
+        finally:
+            self._ready = False
+            for answer in list(self._waiting):
+                if not answer.done():
+                    answer.set_exception(Refusal(503, "the service ends: ask again", "unavailable"))
 
     async def _answer(self) -> None:
         while True:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import pytest
 
-from stream.errors import BrokerError
+from stream.errors import BrokerError, PipelineError
 from stream.gateway.app import _beside
 
 
@@ -32,6 +33,16 @@ async def test_work_that_fails_ends_the_service_with_its_error() -> None:
     with pytest.raises(BrokerError, match="it has gone"):
         await _beside([for_ever, failing], serving())
     assert drained.is_set()
+
+
+async def test_an_error_that_is_none_of_ours_is_told_without_its_words() -> None:
+    async def failing() -> None:
+        raise ValueError("what somebody wrote")
+
+    with pytest.raises(PipelineError) as ended:
+        await _beside([failing], for_ever())
+    assert re.fullmatch(r"the gateway failed: ValueError at .*test_app.py:\d+", str(ended.value)), ended.value
+    assert ended.value.__suppress_context__
 
 
 async def test_a_service_that_ends_ends_the_work_beside_it() -> None:
