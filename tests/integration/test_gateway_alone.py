@@ -55,16 +55,14 @@ async def test_a_broker_that_goes_is_said_and_one_that_comes_back_is_found(tmp_p
             assert await label(address) == 202
             await asyncio.to_thread(embedded.stop, folder)
             assert await label(address) == 503
+            await eventually_async(lambda: says(address, 503), awaited="that it says so")
             status, body = await post(address, "/v1/moderations", {"input": "Hello?"})
             assert (status, body["error"]["code"]) == (503, "unavailable")
             assert "does not answer" in body["error"]["message"]
-            assert (await get(address, "/readyz"))[0] == 503
             await asyncio.to_thread(embedded.start, folder, port)
 
-            async def taken() -> bool:
-                return await label(address) == 202
-
-            await eventually_async(taken, awaited="a label taken again")
+            await eventually_async(lambda: says(address, 200), awaited="that it is found")
+            await eventually_async(lambda: taken(address), awaited="a label taken again")
             asked = asyncio.create_task(post(address, "/v1/moderations", {"input": "Hello again."}))
             names = TopicNames.of(settings)
             (record,) = await consume_until(settings.broker, names.turns, lambda records: len(records) == 1)
@@ -73,6 +71,14 @@ async def test_a_broker_that_goes_is_said_and_one_that_comes_back_is_found(tmp_p
             assert (status, body["results"][0]["aegis"]["score"]) == (200, 0.25)
     finally:
         await asyncio.to_thread(embedded.stop, folder)
+
+
+async def says(address: str, status: int) -> bool:
+    return (await get(address, "/readyz"))[0] == status
+
+
+async def taken(address: str) -> bool:
+    return await label(address) == 202
 
 
 async def label(address: str) -> int:
