@@ -7,7 +7,9 @@ LOCKS  := deploy/requirements
 export UV_SYSTEM_CERTS := 1
 COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml
 
-.PHONY: setup setup-test setup-train base lock demo test lint contracts bench-stream bench-e2e bench-sizes bench-experts bench-guard bench-bounds bench-ensemble bench-streams bench-tenants bench-gateway bench-hostile bench-recovery chaos clean
+.PHONY: setup setup-test setup-train base lock test demo tools lint contracts docs bench-stream bench-e2e
+.PHONY: bench-sizes bench-experts bench-guard bench-bounds bench-hostile bench-ensemble bench-streams
+.PHONY: bench-tenants bench-gateway bench-recovery gpu chaos clean
 
 setup: $(VENV)/.runtime
 setup-test: $(VENV)/.test
@@ -43,6 +45,7 @@ lock: | $(BIN)/uv
 	$(COMPILE) --extra test --extra bench --extra train -o $(LOCKS)/train.txt
 	$(COMPILE) --extra test --extra bench -c $(LOCKS)/train.txt -o $(LOCKS)/test.txt
 	$(COMPILE) -c $(LOCKS)/train.txt -o $(LOCKS)/runtime.txt
+	$(COMPILE) --extra cuda -c $(LOCKS)/train.txt -o $(LOCKS)/cuda.txt
 	$(patsubst %pyproject.toml,%,$(COMPILE)) $(LOCKS)/bench-infinity.in -o $(LOCKS)/bench-infinity.txt
 
 # Two at a time, each with a broker of its own: half of a test of the stream is waiting.
@@ -57,15 +60,25 @@ test: setup-test
 demo: setup
 	@$(BIN)/aegis demo
 
+# helm, kubeconform and Kubernetes' schemas, which the tests of the chart need; a minute, once, and Go.
+tools: setup-test
+	PYTHONPATH=tests $(BIN)/python -m support.kubernetes .aegis/tools
+
 lint: setup-test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-# After a change to stream/records.py or stream/gateway/shapes.py.
-contracts: setup
+# After a change to stream/records.py or stream/gateway/shapes.py: the published contract, and what a new version of it
+# writes, for later tests. ARGS=--again records a version anew that nobody has used yet.
+contracts: setup-test
 	$(BIN)/python -m stream.asyncapi
 	$(BIN)/python -m stream.gateway.openapi
+	PYTHONPATH=tests $(BIN)/python -m contracts.record $(ARGS)
+
+# After a change of a setting or of a command's help: deploy/docs/settings.md and commands.md.
+docs: setup
+	$(BIN)/python -m stream.reference
 
 # Minutes, not a test: the worker beside other clients of Kafka; on AEGIS_BROKER if it is set, else a broker of its own.
 bench-stream: setup-test
@@ -119,6 +132,11 @@ bench-gateway: setup-test
 # Ten minutes: a million pending turns, and how long a worker and others need to be ready with them.
 bench-recovery: setup-test
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.recovery --output deploy/benchmarks/bench-recovery $(ARGS)
+
+# On a host with a GPU, ten minutes: its tests, the experts and guards beside bare sessions, scores and AUPRC beside those
+# of the CPU, several workers, from broker to verdict. STEPS="tests experts" for some of it.
+gpu: setup-train
+	PYTHON=$(CURDIR)/$(BIN)/python tests/gpu/check.sh .aegis/gpu $(STEPS)
 
 # Half an hour: workers, brokers, networks, disks and clocks fail over live traffic, with a report. What passed is kept in
 # the report, and a command that was interrupted goes on. ARGS="--scenario storm --seed 7 --again" for one of its pieces;

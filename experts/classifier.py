@@ -66,9 +66,7 @@ class ClassifierReader:
         return feeds | {TYPES: padded([row.types for row in rows])} if self.types else feeds
 
 
-def encoder(
-    manifest: Manifest, files: Mapping[str, bytes], device: Device, threads: int | None
-) -> Trunk[Tokens]:
+def encoder(manifest: Manifest, files: Mapping[str, bytes], device: Device, threads: int | None) -> Trunk[Tokens]:
     """The encoder of a checked folder. ModelError or DeviceError as `Session` and `open_tokenizer` say, and ModelError
     if the tokenizer gives ids that the model has no embedding for.
     """

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import weakref
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
+from functools import cache
+from io import StringIO
 from typing import Any, Final
 
 import numpy as np
@@ -16,6 +18,21 @@ import onnxruntime as ort
 STAGED: Final = 16384
 # Those of the CUDA versions that onnxruntime-gpu is built for.
 CUDA_RUNTIMES: Final = ("libcudart.so.13", "libcudart.so.12")
+DRIVER: Final = "libcuda.so.1"
+
+
+@cache
+def load_libraries() -> None:
+    """Load CUDA's libraries where pip installed them, in folders that the system's loader does not search. Nothing
+    happens without a driver, or where the system has them.
+    """
+    try:
+        ctypes.CDLL(DRIVER)
+    except OSError:
+        return
+    # It prints what it does not find; whoever asks a session where it runs says that better.
+    with redirect_stdout(StringIO()):
+        ort.preload_dlls()
 
 
 def to_half(model: bytes) -> tuple[bytes | None, str | None]:

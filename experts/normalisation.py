@@ -42,6 +42,12 @@ _TECHNICAL: Final = re.compile(r"[/\\_=<>{}()\[\]:#&+]|[26789]|[A-Za-z]\.[A-Za-z
 _SPREAD: Final = re.compile(r"(?<![A-Za-z])[A-Za-z](?:([ .\-_*])[A-Za-z])(?:\1[A-Za-z]){2,}(?![A-Za-z])")
 _DRAWN_OUT: Final = re.compile(r"([A-Za-z])\1{2,}")
 _ODD: Final = re.compile(rf"{_BETWEEN.pattern}|[A-Za-z]([ .\-_*])[A-Za-z]\1[A-Za-z]\1[A-Za-z]|([A-Za-z])\2\2")
+# Whatever `_ODD` finds, one of these finds, in a sixth of the time on a text without any.
+_HINTS: Final = (
+    re.compile(r"[013457@$!](?=[A-Za-z])"),
+    re.compile(r"[ .\-_*][A-Za-z](?=[ .\-_*][A-Za-z][ .\-_*])"),
+    re.compile(r"(.)\1\1"),
+)
 
 
 def normalised(text: str) -> str:
@@ -50,7 +56,7 @@ def normalised(text: str) -> str:
         text = unicodedata.normalize("NFKC", text).translate(_SHOWN)
         if _FOREIGN.search(text):
             text = _WORD.sub(lambda found: _latin(found[0]), text)
-    if _ODD.search(text) is None:
+    if not any(hint.search(text) for hint in _HINTS) or _ODD.search(text) is None:
         return text
     text = _SPREAD.sub(lambda found: found[0].replace(found[1], ""), text)
     text = _TOKEN.sub(lambda found: _spelled(found[0]), text)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from experts.cuda import Binding, to_half
+from experts.cuda import Binding, load_libraries, to_half
 from experts.errors import DeviceError, ModelError
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -134,6 +134,8 @@ def open_session(
     # Threads that spin between two runs take the cores from the event loop beside them.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     wanted = [CUDA, CPU] if device != "cpu" and CUDA in ort.get_available_providers() else [CPU]
+    if CUDA in wanted:
+        load_libraries()
     ort.set_default_logger_severity(FATAL)
     try:
         return ort.InferenceSession(model, options, providers=wanted)

@@ -58,9 +58,13 @@ class Trunk(Generic[Row]):
         """One row a passage; empty where there is nothing to read."""
         return self._reader.encode(passages)
 
+    def feeds(self, rows: Sequence[Row]) -> Mapping[str, npt.NDArray[Any]]:
+        """The model's inputs for one batch."""
+        return self._reader.feeds(rows)
+
     def run(self, rows: Sequence[Row]) -> npt.NDArray[np.float32]:
         """The model's output for one batch, float32[N, D] or float32[N]."""
-        return self.session.run(self._reader.feeds(rows))
+        return self.session.run(self.feeds(rows))
 
     def run_all(self, rows: Sequence[Row]) -> npt.NDArray[np.float32]:
         """The same for any number of rows, but at least one, in batches of about one length."""

@@ -9,12 +9,13 @@ from typing import Final, Literal, NamedTuple
 from stream.settings import Settings
 from stream.topics import TopicNames, contract
 
-Role = Literal["worker", "producer", "labeller", "reader", "gateway", "mender", "operator"]
+Role = Literal["worker", "producer", "labeller", "reader", "analyst", "gateway", "mender", "operator"]
 ROLES: Final[dict[Role, str]] = {
     "worker": "aegis worker",
     "producer": "aegis produce; whoever publishes turns",
     "labeller": "aegis produce --topic labels; whoever publishes labels",
     "reader": "aegis tail; whoever reads verdicts, weights and dead letters",
+    "analyst": "aegis explain, replay",
     "gateway": "aegis gateway: turns and labels come in, verdicts go out; the rest is for --mode direct",
     "mender": "aegis dead-letters list|show|replay",
     "operator": "aegis topics, experts enable|shadow|disable, labels, forget; no worker may run as one",
@@ -54,6 +55,9 @@ def grants(settings: Settings, role: Role) -> Sequence[Grant]:
             Grant(("Read",), (*looks, names.experts, names.requests), group=settings.app_id),
             Grant(("Write",), (names.experts, names.requests, names.moments)),  # moments.v1: where turns can be
         )
+    if role == "analyst":  # the changelog has the votes and the advice of every turn that waits for labels
+        told = (names.turns, names.verdicts, names.labels, names.weights, names.moments, names.experts, names.requests)
+        return (Grant(("Read",), (*told, names.changelog)),)
     if role == "mender":
         return (Grant(("Read",), (names.dead_letters,)), Grant(("Write",), (names.turns, names.labels)))
     if role == "gateway":

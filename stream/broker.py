@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import random
 import signal
 import socket
 import struct
@@ -151,10 +152,14 @@ def serves(port: int, timeout: float = 2.0) -> bool:
 
 
 def free_port() -> int:
-    """Returns a port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    """Returns a port of 127.0.0.1 that nobody listens on now, nor on the one after it (the controller's).
+
+    Below those that systems draw for outgoing connections (from 32768 on): one of these could take it before its
+    server does."""
+    while True:
+        port = random.randrange(20_000, 32_000, 2)
+        if is_free(port) and is_free(port + 1):
+            return port
 
 
 @contextmanager

@@ -126,6 +126,7 @@ class Settings(BaseSettings):
     ssl_key_password_file: Path | None = None
     """File that holds it."""
 
+    # Kafka: how long a worker waits for it, and for itself
     write_timeout: Seconds = Field(default=30.0, gt=0.0, le=3600.0)
     """Seconds within which the broker must acknowledge a record; then the worker ends and starts again from its
     changelog. A leader election takes a few seconds; aiokafka itself would retry for ever."""

@@ -1,6 +1,6 @@
 """Trains the lexical expert: logistic regression over hashed n-grams.
 
-    aegis experts train lexical --data DIR --out DIR
+aegis experts train lexical --data DIR --out DIR
 """
 
 from __future__ import annotations

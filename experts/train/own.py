@@ -1,6 +1,6 @@
 """Fine-tunes an encoder on a user's own labelled turns, as an expert that shares nothing with the others. Needs torch.
 
-    aegis experts train encoder --data turns.jsonl.gz --name ours --experts-dir experts
+aegis experts train encoder --data turns.jsonl.gz --name ours --experts-dir experts
 """
 
 from __future__ import annotations

@@ -132,8 +132,13 @@ class Cluster:
             reader.close()
 
     def members(self, group: str, topic: str) -> int:
-        """Members of the group that have a partition of the topic."""
-        described = self._admin.describe_consumer_groups([group], request_timeout=ANSWER_SECONDS)[group].result()
+        """Members of the group that have a partition of the topic; none as long as it has no coordinator."""
+        try:
+            described = self._admin.describe_consumer_groups([group], request_timeout=ANSWER_SECONDS)[group].result()
+        except KafkaException as error:
+            if error.args[0].code() not in NO_COORDINATOR:
+                raise
+            return 0
         held = ([tp.topic for tp in member.assignment.topic_partitions] for member in described.members)
         return sum(topic in topics for topics in held)
 

@@ -23,14 +23,19 @@ from benchmarks.race import (
 )
 from benchmarks.results import Run
 from benchmarks.turns import turns
+from experts.session import cores
 
 JOIN_SECONDS = 120.0
+WARM_TURNS = 20_000
+OTHERS = 4
+"""Processors that the broker and the writer of the turns take."""
 
 
 class Fleet:
     """Runs a contestant as `processes` processes of one group over a topic of its own.
 
-    The rate runs from the last turn's arrival: until then the processors are shared with the one who writes them."""
+    The rate runs from the last turn's arrival, since until then the processors are shared with the one who writes them;
+    from the first one's where enough processors are left for that, since there the workers keep up with the writer."""
 
     def __init__(self, cluster: Cluster, plan: Callable[[str], Plan], count: int) -> None:
         """`plan` names a run's topics and makes them."""
@@ -48,23 +53,34 @@ class Fleet:
                 folder.mkdir(parents=True)
                 started.append(launch(contestant.command(plan), folder))
             self._join(plan, started)
-            self._cluster.fill(plan.turns, turns(self._count))
-            filled = time.time()
-            before, used = self._verdicts(plan), self._cpu(started)
+            records = list(turns(WARM_TURNS + self._count))
+            self._warm_up(plan, started, records[:WARM_TURNS])
+            began, before, used = time.time(), WARM_TURNS, self._cpu(started)
+            self._cluster.fill(plan.turns, records[WARM_TURNS:])
+            if cores() < contestant.processes + OTHERS:
+                began, before, used = time.time(), self._verdicts(plan), self._cpu(started)
             self._until_done(plan, started)
             cpu = self._cpu(started) - used
         finally:
             for running in started:
                 end_process(running)
-        return self._measured(contestant, number, plan, filled, 1e6 * cpu / max(1, self._count - before), load)
+        left = max(1, WARM_TURNS + self._count - before)
+        return self._measured(contestant, number, plan, began, 1e6 * cpu / left, load)
 
     def _join(self, plan: Plan, started: Sequence[subprocess.Popen[bytes]]) -> None:
         """Until every process has a partition."""
         least = min(len(started), plan.partitions)
         self._wait(plan, started, JOIN_SECONDS, lambda: self._cluster.members(plan.group, plan.turns) >= least)
 
+    def _warm_up(
+        self, plan: Plan, started: Sequence[subprocess.Popen[bytes]], records: Sequence[tuple[bytes, bytes]]
+    ) -> None:
+        """Until all of these have verdicts: what the last worker to join cost the others is over then."""
+        self._cluster.fill(plan.turns, records)
+        self._wait(plan, started, JOIN_SECONDS, lambda: self._verdicts(plan) >= len(records))
+
     def _until_done(self, plan: Plan, started: Sequence[subprocess.Popen[bytes]]) -> None:
-        self._wait(plan, started, DEADLINE_SECONDS, lambda: self._verdicts(plan) >= self._count)
+        self._wait(plan, started, DEADLINE_SECONDS, lambda: self._verdicts(plan) >= WARM_TURNS + self._count)
 
     def _wait(
         self, plan: Plan, started: Sequence[subprocess.Popen[bytes]], seconds: float, done: Callable[[], bool]
@@ -87,7 +103,7 @@ class Fleet:
         return sum(cpu_seconds(process.pid) for process in started)
 
     def _measured(
-        self, contestant: Contestant, number: int, plan: Plan, filled: float, cpu_us: float, load: float
+        self, contestant: Contestant, number: int, plan: Plan, began: float, cpu_us: float, load: float
     ) -> Run:
         nothing = dict.fromkeys(range(plan.partitions), 0)
         changelog, verdicts = (
@@ -95,10 +111,10 @@ class Fleet:
             for topic in outputs_of("worker", plan)
         )
         self._cluster.delete([plan.prefix, f"{plan.app_id}-"])
-        later = sum(count for stamp, count in verdicts.records.items() if stamp > 1000 * filled)
+        later = sum(count for stamp, count in verdicts.records.items() if stamp > 1000 * began)
         if verdicts.count < self._count or not later:
             raise RaceError(f"{contestant.key}: {verdicts.count} verdicts of {self._count} turns, {later} after them")
-        seconds = max(*verdicts.records, *changelog.records) / 1000 - filled
+        seconds = max(*verdicts.records, *changelog.records) / 1000 - began
         sizes = sizes_of(changelog, verdicts)
         written = sizes.changelog_key + sizes.changelog_value + sizes.verdict
         return Run(contestant.key, number, later, seconds, later / seconds, cpu_us, written, load)

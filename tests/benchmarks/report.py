@@ -24,9 +24,10 @@ the first verdict to the last record of either output, by the broker's clock, so
 the contestant's process, not of the broker. Ratios are taken within a round.
 
 Faust as it comes is an agent with a table in memory, and `await topic.send` for each verdict. A group of workers is
-started on an empty topic; it gets half of the turns when all have joined, and its rate and its CPU (of all its
-processes) run from the last turn's arrival on. Broker and workers share the cores: what several workers gain on a
-machine is bounded by what one leaves idle."""
+started on an empty topic, judges 20,000 turns and gets half of the others when it has; its rate and its CPU (of all its
+processes) run from the last turn's arrival on, or from the first one's on a machine with four cores more than workers,
+where they keep up with the writer. Broker and workers share the cores: what several workers gain on a machine is
+bounded by what one leaves idle."""
 
 
 def render(results: Results, titles: dict[str, str]) -> str:

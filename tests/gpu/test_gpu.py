@@ -7,11 +7,12 @@ import ctypes
 import numpy as np
 import pytest
 
-from experts.base import OK, Passage
+from experts.base import ABSTAINED, OK, Passage
 from experts.cuda import Binding, Staging, pin
 from experts.executor import Panel
 from experts.manifest import read_manifest
 from experts.registry import ZOO, fallbacks, load_expert, load_panel, names
+from experts.served import OnnxExpert
 
 pytestmark = pytest.mark.gpu
 
@@ -51,11 +52,12 @@ def test_a_score_does_not_depend_on_its_batch_by_more_than_half_precision_does()
 
 def test_two_thousand_long_turns_in_one_call_fit_and_are_answered() -> None:
     panel = load_panel(chosen=NEURAL, device="cuda")
+    awake = [expert.wakes("assistant") for expert in panel.experts if isinstance(expert, OnnxExpert)]
     try:
         advice = panel.advise([Passage("assistant", f"{number} " + "many words " * 2000) for number in range(2000)])
     finally:
         panel.close()
-    assert (advice.status == OK).all()
+    assert (advice.status == np.where(awake, OK, ABSTAINED)).all()
 
 
 def test_the_buffers_that_the_gpu_copies_from_are_pinned() -> None:

@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,12 @@ from confluent_kafka.admin import AclBinding, AclOperation
 
 from stream import acls, connection, growth, topics_admin
 from stream.__main__ import cli
+from stream.codecs import encode
 from stream.commands.experts_modes import set_mode
 from stream.errors import BrokerError, SettingsError, TopicsError, WriteError
+from stream.explain.explaining import explain
 from stream.following import existing
+from stream.records import Opinion, Source, Verdict
 from stream.rights import refuse_lacking
 from stream.sending import Outbound, Sender
 from stream.settings import Settings
@@ -272,6 +276,21 @@ async def test_a_gateway_needs_no_more_than_its_own_role(
             return (await post(address, "/v1/moderations", direct))[0] == 200
 
         await eventually_async(answered, awaited="a verdict at once")
+
+
+async def test_an_analyst_may_explain_a_verdict_and_write_nothing(broker_asking: Secured, plain: Settings) -> None:
+    settings, names = client(plain, broker_asking.scram()), TopicNames.of(plain)
+    allow(broker_asking.plain, granted(settings, "analyst", WORKER))
+    opinion = Opinion("e", "1", 0.25, 1.0, "ok")
+    verdict = Verdict(
+        "t", "c", "acme", "user", "safe", 0.25, "permissive", {}, (opinion,), "acme/user", 0,
+        Source(names.turns, 0, 0), datetime.now(UTC), 5, {},
+    )  # fmt: skip
+    await produce(broker_asking.plain, names.verdicts, [Record(encode(verdict), b"c")])
+    told = await explain(settings, "t")
+    assert told.recomputed.agrees
+    assert told.taught is not None
+    assert "grant what `aegis topics acls` prints" in await _refused(settings, names.labels)
 
 
 async def _refused(settings: Settings, topic: str) -> str:

@@ -1,11 +1,13 @@
 """Bare ONNX Runtime with ideal batches: the encoder that the shipped experts share, and nothing else: no heads, no
-`lexical`, no broker. `bare.py FOLDER TEXTS`."""
+`lexical`, no broker. `bare.py FOLDER DEVICE TEXTS`; on `cuda` in fp16, as the experts run there."""
 
 from __future__ import annotations
 
 import json
 import sys
 from pathlib import Path
+
+import onnxruntime as ort
 
 from benchmarks.serving.bare import Bare
 from benchmarks.serving.protocol import serve
@@ -16,9 +18,9 @@ class BareEncoder(Bare):
 
     tried = 48
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, session: ort.InferenceSession | None = None) -> None:
         manifest = json.loads((folder / "manifest.json").read_text())
-        super().__init__(folder, manifest["reads"]["max_tokens"])
+        super().__init__(folder, manifest["reads"]["max_tokens"], session)
         self._pad: int = manifest["tokens"]["pad"]
 
     def _run(self, ids: list[list[int]], rows: list[int], scores: list[float]) -> None:
@@ -29,4 +31,10 @@ class BareEncoder(Bare):
 
 
 if __name__ == "__main__":
-    serve(BareEncoder(Path(sys.argv[1])))
+    folder, device = Path(sys.argv[1]), sys.argv[2]
+    if device == "cuda":
+        from benchmarks.gpu.sessions import BareOnGpu, models, on_gpu
+
+        serve(BareOnGpu(folder, on_gpu(models(folder)["fp16"])))
+    else:
+        serve(BareEncoder(folder))

@@ -23,6 +23,7 @@ from benchmarks.race import RaceError
 from benchmarks.run import Arena, broker, processor
 from benchmarks.serving.run import Contestant, ContestantError, started
 from benchmarks.serving.stage import DATA, read
+from experts.session import Device
 
 SHARES = (0.5, 0.8)
 INSTANT_TURNS = 100_000
@@ -35,16 +36,17 @@ PACKAGES = ("aegis-stream", "onnxruntime-gpu", "tokenizers", "faust-streaming", 
 class Bench:
     """One benchmark: what it has measured so far."""
 
-    def __init__(self, texts: list[str], arena: Arena) -> None:
+    def __init__(self, texts: list[str], arena: Arena, device: Device) -> None:
         self._texts = texts
         self._arena = arena
+        self.device = device
         self.runs: list[Run] = []
         self.latencies: list[Latency] = []
         self.capacity: dict[str, float] = {}
 
     def measure(self, bare: Contestant, rounds: int, seconds: float, instant: int) -> None:
         """Everything. `seconds` is how long turns come in each latency run."""
-        with serving(self._arena.cluster, self._arena.fresh("shipped"), "shipped") as worker:
+        with serving(self._arena.cluster, self._arena.fresh("shipped"), "shipped", self.device) as worker:
             say("the worker warms up")
             worker.warm_up(self._texts)
             for number in range(rounds):
@@ -88,8 +90,11 @@ def say(what: str) -> None:
 @click.option("--seconds", default=30.0, show_default=True, help="That turns come, for each latency.")
 @click.option("--instant", default=INSTANT_TURNS, show_default=True, help="Turns for the capacity of instant experts.")
 @click.option("--data", type=click.Path(path_type=Path), default=DATA, help="A data.jsonl.gz with the texts.")
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Of the experts.")
 @click.option("--output", type=click.Path(path_type=Path), help="Write OUTPUT.json and OUTPUT.md; none: only show.")
-def main(count: int, rounds: int, seconds: float, instant: int, data: Path, output: Path | None) -> None:
+def main(
+    count: int, rounds: int, seconds: float, instant: int, data: Path, device: Device, output: Path | None
+) -> None:
     """Turns per second from broker to verdict with the shipped experts, beside bare ONNX Runtime; and latency.
 
     On the broker that AEGIS_BROKER names, else on an embedded one in a temporary folder. Texts are those of --data, or
@@ -99,7 +104,7 @@ def main(count: int, rounds: int, seconds: float, instant: int, data: Path, outp
     texts, tokens = texts_of(read(found), count)
     try:
         with broker() as (bootstrap, folder):
-            bench = _bench(texts, bootstrap, folder, rounds, seconds, instant)
+            bench = _bench(texts, bootstrap, folder, device, (rounds, seconds, instant))
     except (RaceError, ContestantError) as error:
         raise click.ClickException(str(error)) from error
     results = _results(texts, tokens, found, bench)
@@ -110,15 +115,16 @@ def main(count: int, rounds: int, seconds: float, instant: int, data: Path, outp
         output.with_suffix(".md").write_text(page)
 
 
-def _bench(texts: list[str], bootstrap: str, folder: Path, rounds: int, seconds: float, instant: int) -> Bench:
-    arena = Arena(bootstrap, folder)
-    command = [sys.executable, "-m", "benchmarks.e2e.bare", str(ENCODER), str(save(texts, folder / "texts.json"))]
+def _bench(texts: list[str], bootstrap: str, folder: Path, device: Device, size: tuple[int, float, int]) -> Bench:
+    """`size` is the arguments of `measure`."""
+    arena, saved = Arena(bootstrap, folder), save(texts, folder / "texts.json")
+    command = [sys.executable, "-m", "benchmarks.e2e.bare", str(ENCODER), device, str(saved)]
     try:
-        bench = Bench(texts, arena)
+        bench = Bench(texts, arena, device)
         say("the bare session finds its fastest batches")
         with started(BARE, command, folder) as bare:
             bare.ask()
-            bench.measure(bare, rounds, seconds, instant)
+            bench.measure(bare, *size)
     finally:
         arena.close()
     return bench
@@ -127,7 +133,7 @@ def _bench(texts: list[str], bootstrap: str, folder: Path, rounds: int, seconds:
 def _results(texts: list[str], tokens: float, found: Path | None, bench: Bench) -> Results:
     return Results(
         at=f"{datetime.now(UTC):%Y-%m-%d}",
-        command="make bench-e2e",
+        command="make bench-e2e" if bench.device == "cpu" else f'make bench-e2e ARGS="--device {bench.device}"',
         processor=processor(),
         cores=len(os.sched_getaffinity(0)),
         versions={"Python": platform.python_version(), **{name: version(name) for name in PACKAGES}},

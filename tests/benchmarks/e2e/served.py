@@ -16,6 +16,7 @@ from benchmarks.e2e.load import send
 from benchmarks.e2e.stage import turns_of
 from benchmarks.plan import Plan
 from benchmarks.race import RaceError, end_process, launch
+from experts.session import Device
 
 WARM_TURNS = 64
 READY_SECONDS = 120.0
@@ -108,11 +109,11 @@ class Served:
 
 
 @contextmanager
-def serving(cluster: Cluster, plan: Plan, experts: str) -> Iterator[Served]:
+def serving(cluster: Cluster, plan: Plan, experts: str, device: Device = "cpu") -> Iterator[Served]:
     """A started worker; its topics must stand."""
     folder = Path(plan.folder)
     folder.mkdir(parents=True)
-    process = launch([sys.executable, "-m", "benchmarks.e2e.worker", plan.to_argument(), experts], folder)
+    process = launch([sys.executable, "-m", "benchmarks.e2e.worker", plan.to_argument(), experts, device], folder)
     try:
         yield Served(cluster, plan, process)
     finally:

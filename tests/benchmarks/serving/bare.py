@@ -20,12 +20,14 @@ TRIED = 200
 
 class Bare:
     tried = TRIED
+    budgets: tuple[int, ...] = BUDGETS
 
-    def __init__(self, folder: Path, max_tokens: int = MAX_TOKENS) -> None:
+    def __init__(self, folder: Path, max_tokens: int = MAX_TOKENS, session: ort.InferenceSession | None = None) -> None:
+        """`session` None opens the folder's model on the CPU."""
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_tokens)
-        self._session = ort.InferenceSession((folder / "model.onnx").read_bytes(), providers=["CPUExecutionProvider"])
+        self._session = session or ort.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
         self._budget = 0
 
     def __call__(self, texts: list[str]) -> list[float]:
@@ -33,7 +35,7 @@ class Bare:
         return self._score(texts, self._budget)
 
     def _fastest(self, texts: list[str]) -> int:
-        return min(BUDGETS, key=lambda budget: min(self._seconds(texts, budget) for _ in range(2)))
+        return min(self.budgets, key=lambda budget: min(self._seconds(texts, budget) for _ in range(2)))
 
     def _seconds(self, texts: list[str], budget: int) -> float:
         began = time.perf_counter()

@@ -113,3 +113,27 @@ def test_half_precision_moves_the_probabilities_of_shipped_experts_by_less_than_
     after = expert.advise(PASSAGES)
     assert after == pytest.approx(before, abs=5e-3, nan_ok=True)
     assert not np.array_equal(after, before, equal_nan=True)  # it does compute in fp16
+
+
+def test_without_a_driver_no_library_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(cuda, "DRIVER", "libnosuchcuda.so")
+    monkeypatch.setattr("onnxruntime.preload_dlls", lambda: asked.append("libraries"))
+    cuda.load_libraries.__wrapped__()
+    assert not asked
+
+
+def test_with_a_driver_libraries_are_loaded_and_nothing_is_printed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str] = []
+
+    def preload() -> None:
+        asked.append("libraries")
+        print("Failed to load libcublas.so.13")
+
+    monkeypatch.setattr(cuda, "DRIVER", "libc.so.6")
+    monkeypatch.setattr("onnxruntime.preload_dlls", preload)
+    cuda.load_libraries.__wrapped__()
+    assert asked == ["libraries"]
+    assert capsys.readouterr().out == ""

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experts.normalisation import normalised
+from experts.normalisation import _HINTS, _ODD, normalised
 
 
 @pytest.mark.parametrize(
@@ -61,3 +61,8 @@ def test_a_disguise_is_lifted_whatever_stands_around(text: str) -> None:
 @pytest.mark.parametrize("unit", ["a", "a1", "a ", "a.b", "@1", "a!", "a-", "1", " "])
 def test_no_text_makes_the_patterns_slow(unit: str) -> None:
     assert normalised(unit * 100_000)
+
+
+@given(st.text(alphabet="aAbB1@!2 .-_*é\n", max_size=24))
+def test_a_hint_finds_every_disguise(text: str) -> None:
+    assert any(hint.search(text) for hint in _HINTS) or _ODD.search(text) is None
