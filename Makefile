@@ -9,7 +9,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes
 
 .PHONY: setup setup-test setup-train base lock test demo tools lint contracts docs bench-stream bench-e2e
 .PHONY: bench-sizes bench-experts bench-guard bench-bounds bench-hostile bench-ensemble bench-streams
-.PHONY: bench-tenants bench-recovery gpu chaos clean
+.PHONY: bench-tenants bench-gateway bench-recovery gpu chaos clean
 
 setup: $(VENV)/.runtime
 setup-test: $(VENV)/.test
@@ -69,10 +69,11 @@ lint: setup-test
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-# After a change to stream/records.py: the published contract, and what a new version of it writes, for later tests.
-# ARGS=--again records a version anew that nobody has used yet.
+# After a change to stream/records.py or stream/gateway/shapes.py: the published contract, and what a new version of it
+# writes, for later tests. ARGS=--again records a version anew that nobody has used yet.
 contracts: setup-test
 	$(BIN)/python -m stream.asyncapi
+	$(BIN)/python -m stream.gateway.openapi
 	PYTHONPATH=tests $(BIN)/python -m contracts.record $(ARGS)
 
 # After a change of a setting or of a command's help: deploy/docs/settings.md and commands.md.
@@ -123,6 +124,10 @@ bench-streams: setup-test
 # A few minutes: 10,000 tenants in 12 partitions: bytes in moments.v1, a worker's memory, catching up, forecasts, labels.
 bench-tenants: setup-test
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.tenants --output deploy/benchmarks/bench-tenants $(ARGS)
+
+# Three minutes: moderation over HTTP, by way of the topics and at once, with the cheapest expert.
+bench-gateway: setup-test
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.gateway.run --output deploy/benchmarks/bench-gateway $(ARGS)
 
 # Ten minutes: a million pending turns, and how long a worker and others need to be ready with them.
 bench-recovery: setup-test

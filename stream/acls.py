@@ -9,13 +9,14 @@ from typing import Final, Literal, NamedTuple
 from stream.settings import Settings
 from stream.topics import TopicNames, contract
 
-Role = Literal["worker", "producer", "labeller", "reader", "analyst", "mender", "operator"]
+Role = Literal["worker", "producer", "labeller", "reader", "analyst", "gateway", "mender", "operator"]
 ROLES: Final[dict[Role, str]] = {
     "worker": "aegis worker",
     "producer": "aegis produce; whoever publishes turns",
     "labeller": "aegis produce --topic labels; whoever publishes labels",
     "reader": "aegis tail; whoever reads verdicts, weights and dead letters",
     "analyst": "aegis explain, replay",
+    "gateway": "aegis gateway: turns and labels come in, verdicts go out; the rest is for --mode direct",
     "mender": "aegis dead-letters list|show|replay",
     "operator": "aegis topics, experts enable|shadow|disable, labels, forget; no worker may run as one",
 }
@@ -59,6 +60,11 @@ def grants(settings: Settings, role: Role) -> Sequence[Grant]:
         return (Grant(("Read",), (*told, names.changelog)),)
     if role == "mender":
         return (Grant(("Read",), (names.dead_letters,)), Grant(("Write",), (names.turns, names.labels)))
+    if role == "gateway":
+        return (
+            Grant(("Read",), (names.verdicts, names.moments, names.experts)),
+            Grant(("Write",), (names.turns, names.labels)),
+        )
     if role == "reader":
         return (Grant(("Read",), (names.verdicts, names.weights, names.dead_letters)),)
     return (Grant(("Write",), (names.turns if role == "producer" else names.labels,)),)

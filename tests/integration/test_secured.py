@@ -31,7 +31,8 @@ from support.acls import allow, allow_nothing, bindings
 from support.authority import Authority
 from support.broker import Namespace
 from support.flow import Flow, label, record_of, turn, unique, votes_of
-from support.kafka import Record, produce
+from support.gateway import gateway, post
+from support.kafka import Record, eventually_async, produce
 from support.secured import PASSWORDS, Secured, secured
 from support.worker_process import WorkerProcess, environment
 
@@ -256,6 +257,25 @@ async def test_a_role_may_do_its_own_work_and_not_that_of_another(broker_asking:
         await Sender(settings, names.turns).start()
     refused = await _refused(settings, names.verdicts)
     assert "grant what `aegis topics acls` prints" in refused
+
+
+async def test_a_gateway_needs_no_more_than_its_own_role(
+    broker_asking: Secured, plain: Settings, tmp_path: Path
+) -> None:
+    """Both ways, with the cheapest expert; the turn waits for a worker that is not there."""
+    settings = client(plain, {**broker_asking.scram(), "experts": "lexical", "device": "cpu"})
+    allow(broker_asking.plain, granted(settings, "gateway", WORKER))
+    with gateway(settings, tmp_path / "log", "--mode", "either", "--timeout", "1") as running:
+        address = running.address()
+        said = {"turn_id": "t", "conversation_id": "c", "label": "safe", "labelled_at": "2026-01-01T00:00:00Z"}
+        assert (await post(address, "/v1/labels", said))[0] == 202
+        assert (await post(address, "/v1/moderations", {"input": "Hello"}))[0] == 504
+        direct = {"input": "Hello", "aegis": {"mode": "direct"}}
+
+        async def answered() -> bool:
+            return (await post(address, "/v1/moderations", direct))[0] == 200
+
+        await eventually_async(answered, awaited="a verdict at once")
 
 
 async def test_an_analyst_may_explain_a_verdict_and_write_nothing(broker_asking: Secured, plain: Settings) -> None:

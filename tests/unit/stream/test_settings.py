@@ -54,6 +54,14 @@ def test_an_override_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) 
     assert Settings.load(partitions=5).partitions == 5
 
 
+def test_lists_of_names_reach_a_child_process_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = Settings.load(experts="lexical, risks", trusted_proxies="10.0.0.0/8,127.0.0.1", user_header="X-User")
+    for name, value in given.environment().items():
+        monkeypatch.setenv(name, value)
+    assert Settings.load() == given
+    assert given.trusted_proxies == ("10.0.0.0/8", "127.0.0.1")
+
+
 def test_a_misspelt_variable_is_refused_with_the_nearest_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AEGIS_LABEL_HORIZN", "7d")
     assert refusal() == "AEGIS_LABEL_HORIZN is no setting; the nearest is AEGIS_LABEL_HORIZON: rename it, or unset it"
