@@ -202,7 +202,7 @@ class Settings(BaseSettings):
     batch_seconds: Seconds = Field(default=0.2, gt=0.0, le=60.0)
     """Seconds of work that one batch should take: larger ones use the device better, smaller ones answer sooner."""
 
-    # Services over HTTP: `aegis console` and `aegis gateway`. With none of these they listen on this machine only.
+    # Services over HTTP, the console and the gateway: with none of these they listen on this machine only
     tokens_file: Path | None = None
     """File of those who may call, a line `name:token` each, with `tenant=NAME` or `annotators=any` after it; read again
     when it changes."""
