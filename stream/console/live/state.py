@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, Final
 
 import msgspec
@@ -116,7 +117,7 @@ class Live:
 
     def counted_back(self, seen: list[tuple[float, int]]) -> None:
         """How many turns had come at moments of the past, oldest first."""
-        for before, after in zip(seen, seen[1:], strict=False):
+        for before, after in pairwise(seen):
             self._spread(before, after)
         if seen:
             self._turns_seen = seen[-1]
@@ -158,7 +159,6 @@ class Live:
             "letters": msgspec.json.encode(self.letters.told()),
             "alarms": msgspec.json.encode(self.alarms.told()),
             "calibration": msgspec.json.encode(self.reliability.overall.told()),
-            "weights": msgspec.json.encode(self.advice.weights()),
         }
 
     def _figures(self, now: float) -> Figures:
