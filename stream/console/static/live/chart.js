@@ -54,9 +54,9 @@ export class Chart {
     return { width: Math.max(this.canvas.clientWidth, 60), height: this.height };
   }
 
-  /** Other lines from now on: the chart is made anew when their names differ. */
+  /** Other lines from now on: the chart is made anew when their names or colours differ. */
   lines(series) {
-    const same = series.length === this.series.length && series.every((one, place) => one.name === this.series[place].name);
+    const same = series.length === this.series.length && series.every((one, place) => one.name === this.series[place].name && one.colour === this.series[place].colour);
     this.series = series;
     if (same) return;
     this.plot?.destroy();
@@ -97,7 +97,7 @@ export class Chart {
     this.plot = new uPlot(
       {
         ...this.size(),
-        padding: [6, 6, 0, 0],
+        padding: [6, 16, 0, 0],
         legend: { show: false },
         cursor: { y: false, points: { size: 6 }, drag: { x: false, y: false }, ...(this.sync ? { sync: { key: this.sync } } : {}) },
         scales: {
@@ -134,7 +134,7 @@ export class Chart {
     this.series.forEach((one, index) => {
       const values = this.data[index + 1] ?? [];
       const value = place === null ? values.findLast((each) => each !== null && each !== undefined) : values[place];
-      say(this.values[index], one.plain ? "" : this.format(one.shown ? one.shown(value, place, this) : value));
+      say(this.values[index], one.plain ? "" : (one.text ?? this.format)(one.shown ? one.shown(value, place, this) : value));
     });
   }
 

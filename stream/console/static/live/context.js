@@ -6,7 +6,8 @@ import { colourOf, dashOf } from "./experts.js";
 import { count, figure, NONE, percent, rate, short, signed } from "./format.js";
 
 const EVERY = 2_000;
-const FACTS = ["Policy", "Labels learned", "Verdicts seen", "Verdicts/s", "Loss a label", "Regret", "Its bound", "Unsafe from", "Caution from"];
+const FAR = 12; // times the largest regret
+const FACTS = ["Policy", "Labels learned", "Verdicts seen", "Unsafe", "Verdicts/s", "Loss a label", "Regret", "Its bound", "Unsafe from", "Caution from"];
 
 export class Context {
   constructor(root, names) {
@@ -17,6 +18,7 @@ export class Context {
     this.name = null;
     this.asked = 0;
     this.version = -1;
+    this.scale = [0, 1];
     this.build();
   }
 
@@ -48,17 +50,17 @@ export class Context {
   }
 
   charts(weights, regret, calibration) {
-    this.weights = new Chart(weights, { series: [], format: percent, range: () => [0, 1], height: 190, about: (chart) => `The weights now: ${chart.series.map((one, place) => `${one.name} ${percent(chart.last(place))}`).join(", ")}.` });
+    this.weights = new Chart(weights, { series: [], format: percent, range: (min, max) => [0, Math.min(Math.max(max * 1.1, 0.1), 1)], height: 190, about: (chart) => `The weights now: ${chart.series.map((one, place) => `${one.name} ${percent(chart.last(place))}`).join(", ")}.` });
     this.regret = new Chart(regret, {
       series: [
         { name: "Regret to the best expert", colour: "--accent", fill: 0.08 },
-        { name: "Bound", colour: "--bad", dash: [6, 4] },
+        { name: "Bound", colour: "--bad", dash: [6, 4], text: (value) => `${figure(value, 2)}${value > this.scale[1] ? ", far above" : ""}` },
       ],
       x: (value) => short(Math.round(value)),
       unit: "Labels",
       format: (value) => figure(value, 2),
       axis: (value) => String(Number(value.toFixed(2))),
-      range: (min, max) => [Math.min(min, 0) * 1.08, max > 0 ? max * 1.08 : 1],
+      range: () => this.scale,
       height: 190,
       about: (chart) => `After ${count(chart.data[0].at(-1))} labelled turns, regret is ${figure(chart.last(0), 2)} and its bound ${figure(chart.last(1), 2)}.`,
     });
@@ -127,7 +129,7 @@ export class Context {
     keyed(this.flags, flags, ([, text]) => text, ([level, text]) => h(`span.tag.${level}`, {}, text), () => {});
     const cut = (one) => (one ? `${figure(one.score, 3)}${one.calibrated ? ` (${figure(one.low, 2)} to ${figure(one.high, 2)})` : ""}` : NONE);
     const thresholds = told.told?.thresholds;
-    const values = [told.policy || NONE, count(told.rounds), `${count(told.verdicts)}, ${told.verdicts ? percent(told.unsafe / told.verdicts) : NONE} unsafe`, rate(told.rate), figure(told.loss), signed(told.regret), told.told && told.bound === null ? "none" : figure(told.bound, 2), cut(thresholds?.unsafe), cut(thresholds?.caution)];
+    const values = [told.policy || NONE, count(told.rounds), count(told.verdicts), told.verdicts ? percent(told.unsafe / told.verdicts) : NONE, rate(told.rate), figure(told.loss), signed(told.regret), told.told && told.bound === null ? "none" : figure(told.bound, 2), cut(thresholds?.unsafe), cut(thresholds?.caution)];
     values.forEach((value, place) => say(this.facts.children[place].lastElementChild, value));
     this.stand(told.told);
     this.draw(told.history);
@@ -165,6 +167,7 @@ export class Context {
     const stretch = (values) => (level ? [values[0], values[0]] : values);
     this.weights.set(level ? [history.at[0], this.now] : history.at, ...ids.map((id) => stretch(history.experts[id])));
     const [rounds, regret, bound] = ascending(history);
+    this.scale = scaled(regret, bound);
     this.regret.set(rounds, regret, bound);
   }
 
@@ -174,6 +177,15 @@ export class Context {
     this.bins.hidden = !known;
     if (known) this.calibration.set(bins.score, bins.unsafe, bins.score);
   }
+}
+
+/** The ends of the axis: a bound far above every regret would press it into one line, so it is left out of sight. */
+function scaled(regret, bound) {
+  const known = regret.filter((value) => value !== null);
+  const [low, high] = [Math.min(...known, 0), Math.max(...known, 0)];
+  const size = Math.max(high, -low) || 1;
+  const top = Math.max(...bound.filter((value) => value !== null), 0);
+  return [low - 0.08 * size, (top > FAR * size ? 2 * size : Math.max(top, high)) * 1.08];
 }
 
 /** Of several points after as many labels, the last; a context that was counted anew begins there. */

@@ -132,6 +132,8 @@ export class Contexts {
     }
     if (total) mark(this.grid, "aria-activedescendant", `row-${this.active}`);
     for (const page of missing) this.load(page);
+    const top = this.row(0);
+    if (this.chosen === undefined && top !== undefined) this.choose(top.name, false);
   }
 
   make(index) {
@@ -168,7 +170,6 @@ export class Contexts {
     say(regret.lastElementChild, ratio === null ? NONE : percent(ratio));
     say(leads.firstElementChild, row.leader ? row.leader.split("@")[0] : NONE);
     say(leads.lastElementChild, row.leader ? percent(row.leads) : "");
-    if (this.chosen === undefined && index === 0) this.choose(row.name, false);
   }
 
   /** Show which context is open. */

@@ -58,20 +58,21 @@ export function spark(values, width = 72, height = 20) {
   return svg;
 }
 
-/** The same line with other values. */
-export function redraw(svg, values, width = 72, height = 20) {
-  const known = values.filter((value) => value !== null);
-  const top = Math.max(...known, 0) || 1;
+/** The same line with other values; `bars`: a stroke for each value instead, for what happens now and then. */
+export function redraw(svg, values, width = 72, height = 20, bars = false) {
+  const top = Math.max(...values.filter((value) => value !== null), 0) || 1;
   const step = values.length > 1 ? width / (values.length - 1) : 0;
+  const high = (value) => (height - 1.5 - (value / top) * (height - 3)).toFixed(1);
   let pen = "M";
   let d = "";
   values.forEach((value, place) => {
-    if (value === null) {
-      pen = "M";
-      return;
+    const x = (place * step).toFixed(1);
+    if (bars) d += value ? `M${x} ${height}V${high(value)}` : "";
+    else if (value === null) pen = "M";
+    else {
+      d += `${pen}${x} ${high(value)}`;
+      pen = "L";
     }
-    d += `${pen}${(place * step).toFixed(1)} ${(height - 1.5 - (value / top) * (height - 3)).toFixed(1)}`;
-    pen = "L";
   });
   mark(svg.firstElementChild, "d", d);
 }

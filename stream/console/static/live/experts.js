@@ -1,5 +1,6 @@
 // Experts: who votes, who is sick, whose word counts, and what each costs.
 
+import { Chart } from "./chart.js";
 import { bar, h, keyed, mark, say } from "./dom.js";
 import { figure, milliseconds, NONE, percent, signed } from "./format.js";
 
@@ -33,9 +34,20 @@ export class Experts {
     this.empty = h("p.empty", {}, h("strong", {}, "No expert was heard yet"), "They appear with the first verdict or the first labels.");
     this.host.append(this.empty);
     this.names = [];
+    const over = h("div.body.chart", {}, h("h3", {}, "Mean weight, over all contexts"));
+    this.host.after(over);
+    this.chart = new Chart(over, {
+      series: [],
+      format: percent,
+      height: 130,
+      range: (min, max) => [0, Math.min(Math.max(max * 1.1, 0.1), 1)],
+      about: (chart) => `Mean weights now: ${chart.series.map((one, place) => `${one.name} ${percent(chart.last(place))}`).join(", ")}.`,
+    });
+    this.over = over;
+    over.hidden = true;
   }
 
-  update(store) {
+  update(store, range) {
     const { experts = [] } = store.parts;
     this.names = experts.map((one) => one.name);
     const shown = experts.length ? this.table : this.empty;
@@ -43,6 +55,19 @@ export class Experts {
     const costs = experts.some((one) => one.seconds !== null);
     mark(this.table, "data-costs", costs ? "" : null);
     keyed(this.body, experts, (one) => one.name, (one) => this.row(one), (node, one) => this.fill(node, one));
+    this.draw(store, range);
+  }
+
+  draw(store, range) {
+    const names = [...store.weights.columns.keys()];
+    this.over.hidden = !names.length;
+    if (!names.length) return;
+    const every = Math.max(store.window(range).every, store.weights.step);
+    const to = Math.floor(store.now / every) * every;
+    const xs = [];
+    for (let at = to - range; at < to; at += every) xs.push(at);
+    this.chart.lines(names.map((name) => ({ name, colour: colourOf(name, this.names), dash: dashOf(name, this.names) })));
+    this.chart.set(xs, ...names.map((name) => store.weights.means(name, to - range, to, every)));
   }
 
   row(one) {

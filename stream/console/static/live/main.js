@@ -41,7 +41,7 @@ function draw() {
   overview.update(store, range(), connected);
   if (!store.now) return;
   traffic.update(store, range());
-  experts.update(store);
+  experts.update(store, range());
   partitions.update(store);
   letters.update(store);
   alarms.update(store);

@@ -75,64 +75,64 @@ export class Overview {
     const node = this.tiles.querySelector(`[data-key="${tile.key}"]`);
     const level = findings.filter((one) => tile.about.includes(one.about)).reduce((most, one) => (LEVELS[one.level] > (LEVELS[most] ?? 0) ? one.level : most), "");
     mark(node, "data-level", level || null);
-    say(node.querySelector(".level"), level === "bad" ? "needs attention" : level === "warn" ? "worth a look" : "");
-    const { value, unit = "", more, values } = figures[tile.key](store, range);
+    const sign = node.querySelector(".level");
+    mark(sign, "class", `level state ${level}`);
+    say(sign.firstElementChild, level === "bad" ? "needs attention" : level === "warn" ? "worth a look" : "");
+    const { value, unit = "", note, values } = figures[tile.key](store, range);
     say(node.querySelector(".value"), value);
     say(node.querySelector(".unit"), unit);
-    say(node.querySelector(".more"), more);
+    say(node.querySelector(".note"), note);
     const line = node.querySelector(".spark");
     line.classList.toggle("none", !values);
-    if (values) redraw(line, values, 120, 26);
+    if (values) redraw(line, values, 120, 26, tile.key === "letters");
   }
 }
 
 const figures = {
   traffic(store) {
     const { summary } = store.parts;
-    return { value: rate(summary.turns), unit: "/s", more: `${rate(summary.verdicts)} verdicts/s, ${rate(summary.labels)} labels/s`, values: means(store.series, "turns", store.window(900)) };
+    return { value: rate(summary.turns), unit: "/s", note: `${rate(summary.verdicts)} verdicts, ${rate(summary.labels)} labels`, values: means(store.series, "turns", store.window(900)) };
   },
   lag(store) {
     const { lag } = store.parts;
-    if (!lag || !lag.partitions.length) return { value: NONE, more: "not known yet" };
-    const labels = lag.labels ? `, ${many(lag.labels, "label")}` : "";
-    return { value: count(lag.turns), unit: lag.turns === 1 ? "turn" : "turns", more: `${many(lag.workers.length, "worker")}, ${many(lag.partitions.length, "partition")}${labels}`, values: lag.trend };
+    if (!lag || !lag.partitions.length) return { value: NONE, note: "not known yet" };
+    return { value: count(lag.turns), unit: lag.turns === 1 ? "turn" : "turns", note: lag.labels ? `and ${many(lag.labels, "label")}` : `${many(lag.workers.length, "worker")}, ${many(lag.partitions.length, "partition")}`, values: lag.trend };
   },
   latency(store) {
     const { summary } = store.parts;
     const [value, unit] = split(milliseconds(summary.p99));
-    return { value, unit, more: summary.p50 === null ? "no verdict in the last minute" : `median ${milliseconds(summary.p50)}`, values: means(store.latency, "p99", store.window(900)) };
+    return { value, unit, note: summary.p50 === null ? "no verdict in the last minute" : `median ${milliseconds(summary.p50)}`, values: means(store.latency, "p99", store.window(900)) };
   },
   unsafe(store, range) {
     const { from, to } = store.window(range);
     const [safe, caution, unsafe] = ["safe", "needs_caution", "unsafe"].map((name) => store.series.sum(name, from, to));
     const all = safe + caution + unsafe;
-    if (!all) return { value: NONE, more: `no verdict in ${duration(range)}` };
+    if (!all) return { value: NONE, note: `no verdict in ${duration(range)}` };
     const [value, unit] = split(percent(unsafe / all));
     const window = store.window(900);
     const values = shares(store.series, window);
-    return { value, unit, more: `${percent(caution / all)} need caution`, values };
+    return { value, unit, note: `${percent(caution / all)} need caution`, values };
   },
   regret(store) {
-    const { summary } = store.parts;
-    if (!summary.regret) return { value: NONE, more: "nothing learned yet" };
-    const { ratio, context, bounded } = summary.regret;
-    if (ratio <= 0) return { value: "0", unit: "%", more: `better than every expert, ${many(bounded, "context")}` };
-    const [value, unit] = split(percent(ratio));
-    return { value, unit, more: `at most, in ${context}` };
+    const [closest] = store.parts.summary.closest;
+    if (!closest) return { value: NONE, note: "nothing learned yet" };
+    if (closest.ratio <= 0) return { value: "0", unit: "%", note: `better than every expert, in ${many(store.parts.summary.bounded, "context")}` };
+    const [value, unit] = split(percent(closest.ratio));
+    return { value, unit, note: `at most, in ${closest.context}` };
   },
   experts(store) {
     const { experts = [] } = store.parts;
     const asked = experts.filter((one) => one.turns > 0);
-    if (!asked.length) return { value: NONE, more: "no verdict in 5 minutes" };
+    if (!asked.length) return { value: NONE, note: "no verdict in 5 minutes" };
     const well = asked.filter((one) => one.timeout + one.error <= 0.02).length;
     const shadows = asked.filter((one) => one.mode === "shadow").length;
-    return { value: String(well), unit: `of ${asked.length} well`, more: shadows ? many(shadows, "shadow") : "all vote" };
+    return { value: String(well), unit: `of ${asked.length} well`, note: shadows ? many(shadows, "shadow") : "all vote" };
   },
   letters(store, range) {
     const { letters } = store.parts;
     const { from, to } = store.window(range);
     const value = store.series.sum("letters", from, to);
-    return { value: count(value), unit: `in ${range / 60} min`, more: letters?.reasons.length ? `most: ${letters.reasons[0].reason}` : "none so far", values: means(store.series, "letters", store.window(900)) };
+    return { value: count(value), unit: `in ${range / 60} min`, note: letters?.reasons.length ? `most: ${letters.reasons[0].reason}` : "none so far", values: means(store.series, "letters", store.window(900)) };
   },
 };
 
@@ -184,6 +184,6 @@ function tileNode(tile) {
   return h(
     "li.tile",
     {},
-    h("a", { href: tile.section }, h("span.name", {}, tile.name, h("span.level")), h("span.figure", {}, h("span.value", {}, NONE), h("span.unit")), h("span.more", {}, " "), spark([], 120, 26)),
+    h("a", { href: tile.section }, h("span.name", {}, tile.name, h("span.level.state", {}, h("span.hidden"))), h("span.figure", {}, h("span.value", {}, NONE), h("span.unit")), h("span.note", {}, " "), spark([], 120, 26)),
   );
 }

@@ -11,7 +11,7 @@ export class Partitions {
     this.aside = root.querySelector("#workers");
     this.body = h("tbody");
     this.table = h("table", {}, h("thead", {}, h("tr", {}, h("th.number", { scope: "col", title: "Of turns.v1 and labels.v1" }, "No."), h("th.number", { scope: "col" }, "Turns wait"), h("th", { scope: "col" }, h("span.hidden", {}, "Trend")), h("th.number", { scope: "col" }, "Labels"), h("th", { scope: "col", title: "The worker that has it: the last characters of its member id" }, "Owner"))), this.body);
-    this.more = h("button.quiet.more", { type: "button", "aria-expanded": "false", onclick: () => this.flip() });
+    this.more = h("button.quiet.unfold", { type: "button", "aria-expanded": "false", onclick: () => this.flip() });
     this.empty = h("p.empty", {}, h("strong", {}, "No partition is known yet"), "They are looked at every two seconds.");
     this.host.append(this.empty);
     this.host.after(this.more);
@@ -36,9 +36,9 @@ export class Partitions {
   }
 
   fill({ partitions }) {
-    const many_ = partitions.length > FEW;
-    const rows = many_ && !this.all ? [...partitions].sort((a, b) => b.turns - a.turns || a.partition - b.partition).slice(0, FEW) : partitions;
-    this.more.hidden = !many_;
+    const tooMany = partitions.length > FEW;
+    const rows = tooMany && !this.all ? [...partitions].sort((a, b) => b.turns - a.turns || a.partition - b.partition).slice(0, FEW) : partitions;
+    this.more.hidden = !tooMany;
     say(this.more, this.all ? `Only the ${FEW} that wait most` : `All ${count(partitions.length)} partitions`);
     keyed(this.body, rows, (one) => one.partition, () => h("tr", {}, h("th.number", { scope: "row" }), h("td.number"), h("td", {}, spark([])), h("td.number"), h("td.mono")), (node, one) => {
       const [number, turns, trend, labels, owner] = node.children;

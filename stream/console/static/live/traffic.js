@@ -3,6 +3,9 @@
 import { Chart } from "./chart.js";
 import { milliseconds, percent, rate } from "./format.js";
 
+const CLASSES = ["safe", "needs_caution", "unsafe"];
+const MIXED = 2; // a share needs more turns than a rate does: steps twice as long
+
 export class Traffic {
   constructor(root) {
     const body = (id) => root.querySelector(`#${id} .body`);
@@ -35,7 +38,7 @@ export class Traffic {
       sync,
       series: [
         { name: "Safe", colour: "--safe", fill: 0.28, width: 1, shown: share(1, 2) },
-        { name: "Needs caution", colour: "--warn", fill: 0.55, width: 1, shown: share(2, 3) },
+        { name: "Caution", colour: "--warn", fill: 0.55, width: 1, shown: share(2, 3) },
         { name: "Unsafe", colour: "--bad", fill: 0.7, width: 1, shown: share(3, 0) },
       ],
       format: percent,
@@ -49,7 +52,7 @@ export class Traffic {
     const xs = [];
     for (let at = from; at < to; at += every) xs.push(at);
     const of = (name) => store.series.means(name, from, to, every);
-    const [safe, caution, unsafe] = [of("safe"), of("needs_caution"), of("unsafe")];
+    const [safe, caution, unsafe] = CLASSES.map(of);
     const all = safe.map((value, place) => (value === null ? null : value + caution[place] + unsafe[place]));
     this.traffic.set(xs, of("turns"), all, of("labels"));
     const step = Math.max(every, 5);
@@ -58,7 +61,18 @@ export class Traffic {
     for (let at = start; at < store.latency.end; at += step) slots.push(at);
     const latency = (name) => store.latency.means(name, start, start + slots.length * step, step);
     this.latency.set(slots, latency("p99"), latency("p50"));
-    const of_all = (value, place) => (all[place] ? value / all[place] : null);
-    this.mix.set(xs, all.map((value) => (value ? 1 : null)), caution.map((value, place) => of_all(value + unsafe[place], place)), unsafe.map(of_all));
+    this.mixture(store, from, to, every * MIXED);
+  }
+
+  /** Shares, each on top of those that are more severe. */
+  mixture(store, from, to, every) {
+    const xs = [];
+    for (let at = from; at < to; at += every) xs.push(at);
+    const [safe, caution, unsafe] = CLASSES.map((name) => store.series.means(name, from, to, every));
+    const stacked = safe.map((value, place) => {
+      const all = value === null ? 0 : value + caution[place] + unsafe[place];
+      return all ? [1, (caution[place] + unsafe[place]) / all, unsafe[place] / all] : [null, null, null];
+    });
+    this.mix.set(xs, ...[0, 1, 2].map((column) => stacked.map((row) => row[column])));
   }
 }
