@@ -201,6 +201,15 @@ class Settings(BaseSettings):
     batch_seconds: Seconds = Field(default=0.2, gt=0.0, le=60.0)
     """Seconds of work that one batch should take: larger ones use the device better, smaller ones answer sooner."""
 
+    # Services over HTTP: `aegis console` and `aegis gateway`. With none of these they listen on this machine only.
+    tokens_file: Path | None = None
+    """File of those who may call, a line `name:token` each, with `tenant=NAME` or `annotators=any` after it; read again
+    when it changes."""
+    user_header: str | None = Field(default=None, pattern="^[A-Za-z0-9-]+$")
+    """Header in which a reverse proxy names who calls, such as X-Forwarded-User."""
+    trusted_proxies: Names = ()
+    """Addresses and networks of the proxies whose header is believed, with commas between them."""
+
     # Operation
     http_port: int = Field(default=0, ge=0, le=65535)
     """Port of metrics and health; 0 serves none."""
@@ -264,8 +273,7 @@ class Settings(BaseSettings):
         changed = self.model_dump(mode="json", exclude_defaults=True)
         values = {name: value if isinstance(value, str) else json.dumps(value) for name, value in changed.items()}
         values |= {name: secret.get_secret_value() for name, secret in self if isinstance(secret, SecretStr)}
-        if self.experts is not None:
-            values["experts"] = ",".join(self.experts)
+        values |= {name: ",".join(names) for name, names in self if name in changed and isinstance(names, tuple)}
         kept = {name: value for name, value in os.environ.items() if not name.upper().startswith(PREFIX)}
         return {**kept, **{PREFIX + name.upper(): value for name, value in values.items()}}
 
