@@ -1,15 +1,15 @@
 """Turns that people labelled, with their texts and votes, in the form of the Aegis data set: `labels.v1` joined with
 `turns.v1`, as far back as both are kept.
 
-The labels are read first and held, some 300 bytes a vote; then the turns pass by once. Of the conversation of a labelled
-turn the last turns before it are kept meanwhile, as experts read them."""
+The labels are read first and held, some 300 bytes a vote; then the turns pass by once. Of the conversation of a
+labelled turn the last turns before it are kept meanwhile, as experts read them."""
 
 from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -176,7 +176,9 @@ async def labelled_turns(
                 said[conversation].append(Utterance(turn.role, turn.text))
 
 
-def row_of(turn: Turn, before: Sequence[Utterance], votes: Sequence[tuple[str, Ballot]], limits: Limits, width: int) -> Row:
+def row_of(
+    turn: Turn, before: Sequence[Utterance], votes: Sequence[tuple[str, Ballot]], limits: Limits, width: int
+) -> Row:
     """The row of a turn. Where a quorum is not there yet, all votes count alike: a file has no pending turns."""
     said = {annotator: ballot.vote for annotator, ballot in votes}
     decided = limits.decide(said)
@@ -207,6 +209,6 @@ def column_of(ballot: Ballot) -> str:
     return ", ".join(known) or OTHER
 
 
-async def _nothing() -> AsyncGenerator[list[object], None]:
+async def _nothing() -> AsyncGenerator[list[Any], None]:
     return
     yield

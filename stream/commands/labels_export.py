@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import csv
-import io
-import json
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Final, cast
+from typing import IO
 
 import click
 
@@ -19,41 +16,8 @@ from stream.commands.files import output_file
 from stream.commands.since import Moment
 from stream.errors import DataError
 from stream.labelled import Row, labelled_turns
+from stream.labelled_forms import FORMS, Written
 from stream.settings import Settings
-
-Written = Callable[[Row], bytes]
-
-
-def as_json_lines() -> Written:
-    """A row as a line of JSON."""
-    return lambda row: json.dumps(row.columns(), ensure_ascii=False).encode() + b"\n"
-
-
-def as_csv() -> Written:
-    """A row as a line of CSV, the names of the columns before the first; lists are JSON inside."""
-    begun = False
-
-    def written(row: Row) -> bytes:
-        nonlocal begun
-        columns = row.columns()
-        text = io.StringIO(newline="")
-        table = csv.writer(text)
-        if not begun:
-            table.writerow(columns)
-            begun = True
-        table.writerow([_cell(value) for value in columns.values()])
-        return text.getvalue().encode()
-
-    return written
-
-
-def _cell(value: object) -> object:
-    if isinstance(value, list):
-        return json.dumps(value, ensure_ascii=False)
-    return int(value) if isinstance(value, bool) else value
-
-
-FORMS: Final[dict[str, Callable[[], Written]]] = {"jsonl": as_json_lines, "csv": as_csv}
 
 
 @click.command(short_help="Write labelled turns as a data set.")
@@ -63,11 +27,11 @@ FORMS: Final[dict[str, Callable[[], Written]]] = {"jsonl": as_json_lines, "csv":
 def export(out: str, since: datetime | None, tenant: str | None) -> None:
     """Write the turns that people labelled, with every annotator's vote, in the form of the Aegis data set.
 
-    Columns: id, text, num_annotations, text_type, labels_0, labels_1 and so on (each a vote: Safe, Needs Caution, or the
-    risks, in the order in which they were given, without names), then unsafe (what the majority says; empty: needs
-    caution), role, history, categories, tenant. `aegis experts train encoder --data` and `aegis evaluate` read the
-    JSON lines. Revoked labels, and texts that were forgotten or that the broker keeps no more, are left out. It holds
-    what people wrote: guard the file. A spreadsheet may take a text that begins with = for a formula.
+    Columns: id, text, num_annotations, text_type, labels_0, labels_1 and so on (each a vote: Safe, Needs Caution, or
+    the risks, in the order in which they were given, without names), then unsafe (what the majority says; empty: needs
+    caution), role, history, categories, tenant. `aegis experts train encoder --data` and `aegis evaluate` read the JSON
+    lines. Revoked labels, and texts that were forgotten or that the broker keeps no more, are left out. It holds what
+    people wrote: guard the file. A spreadsheet may take a text that begins with = for a formula.
 
     \b
     Examples:
@@ -89,7 +53,7 @@ def export(out: str, since: datetime | None, tenant: str | None) -> None:
 async def write(file: IO[bytes], rows: AsyncGenerator[Row, None], written: Written) -> int:
     """Writes every row; how many there were."""
     count = 0
-    async with aclosing(cast(AsyncGenerator[Row, None], rows)) as found:
+    async with aclosing(rows) as found:
         async for row in found:
             file.write(written(row))
             count += 1

@@ -7,8 +7,8 @@ with m votes), n[c] their row sums and n the sum of all,
 
     alpha = 1 - (n - 1) * sum over c != k of o[c, k] / sum over c != k of n[c] * n[k]
 
-which for two annotators of many turns is about Cohen's kappa. By class, the others are taken for one. Where chance gives
-nothing to compare with, since only one class was ever said, alpha is undefined."""
+which for two annotators of many turns is about Cohen's kappa. By class, the others are taken for one. Where chance
+gives nothing to compare with, since only one class was ever said, alpha is undefined."""
 
 from __future__ import annotations
 

@@ -35,8 +35,8 @@ class Why(IntEnum):
 
 
 class Candidate(msgspec.Struct, frozen=True, gc=False):
-    """A reference to a turn of `turns.v1` and to its verdict, which was published at `judged_at_ms`. `doubt` in [0, 1] is how much a label is likely to tell:
-    the largest for those that nobody could score."""
+    """A reference to a turn of `turns.v1` and to its verdict, which was published at `judged_at_ms`. `doubt` in [0, 1]
+    is how much a label is likely to tell: the largest for those that nobody could score."""
 
     key: bytes
     tenant: str

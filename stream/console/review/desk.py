@@ -45,10 +45,11 @@ class Cast:
 
 @dataclass(slots=True)
 class Session:
-    """One annotator's: votes by turn in the order of the first, and turns passed by."""
+    """One annotator's: votes by turn in the order of the first, turns passed by, and the turn shown last."""
 
     votes: OrderedDict[bytes, Cast] = field(default_factory=OrderedDict)
     passed: OrderedDict[bytes, None] = field(default_factory=OrderedDict)
+    shown: Candidate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +81,15 @@ class Desk:
                 return None
             shown = await self._texts.turn(lease.candidate)
             if shown is not None:
+                session.shown = lease.candidate
                 return View(lease.candidate, shown)
             self._queue.lose(lease.candidate)
             recent.append(lease.candidate)
         return None
 
-    async def vote(self, caller: Caller, key: bytes, label: LabelName, categories: tuple[str, ...]) -> tuple[Cast, bool]:
+    async def vote(
+        self, caller: Caller, key: bytes, label: LabelName, categories: tuple[str, ...]
+    ) -> tuple[Cast, bool]:
         """The vote, once the broker has it, and whether it is a new or changed one.
 
         Raises Refusal (409) for a turn that neither waits nor was voted on here, WriteError and the like, one line."""
@@ -94,8 +98,8 @@ class Desk:
         if before is not None and (before.label, before.categories) == (label, categories):
             return before, False
         candidate = before.candidate if before is not None else self._shown_to(caller, key)
-        # Later than the vote that it replaces, also where a clock was set back.
-        cast = Cast(candidate, label, categories, max(_now_ms(), before.at_ms + 1 if before is not None else 0))
+        # Later than the vote that it replaces, also where a clock was set back; by two, since who reads it may round.
+        cast = Cast(candidate, label, categories, max(_now_ms(), before.at_ms + 2 if before is not None else 0))
         said = self._label(caller, cast)
         await self._publisher.publish(said)
         session.votes[key] = cast
@@ -132,8 +136,8 @@ class Desk:
         return None
 
     async def verdict(self, caller: Caller, key: bytes) -> tuple[Candidate, Verdict | None, LabelName]:
-        """What the ensemble said of a turn that this annotator has voted on, and what the annotator said. Raises Refusal
-        (403) before the vote, BrokerError, one line."""
+        """What the ensemble said of a turn that this annotator has voted on, and what the annotator said. Raises
+        Refusal (403) before the vote, BrokerError, one line."""
         cast = self._session(caller).votes.get(key)
         if cast is None:
             raise Refusal(403, "experts' opinions are shown after your vote on this turn", "not_voted")
@@ -147,9 +151,9 @@ class Desk:
         return session
 
     def _shown_to(self, caller: Caller, key: bytes) -> Candidate:
-        """The turn that is voted on: after a lease has ended, or a restart, it still may, if it waits."""
-        held = self._queue.held(caller.name, _now_ms())
-        candidate = held.candidate if held is not None and held.candidate.key == key else self._queue.find(key)
+        """The turn that is voted on: after a lease has ended, or a restart, it still may."""
+        shown = self._session(caller).shown
+        candidate = shown if shown is not None and shown.key == key else self._queue.find(key)
         if candidate is None or caller.tenant not in (None, candidate.tenant):
             raise Refusal(409, NOT_WAITING, "not_waiting")
         return candidate

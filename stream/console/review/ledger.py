@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from sys import intern
 from typing import Final
 
@@ -15,8 +16,8 @@ from stream.records import Label
 from stream.requests import milliseconds
 
 MOST_TURNS: Final = 200_000
-"""Labelled turns that are remembered, some 300 bytes each. One that is forgotten, the longest unlabelled, could be shown
-again if its verdict were read again, after a restart."""
+"""Labelled turns that are remembered, some 300 bytes each. One that is forgotten, the longest unlabelled, could be
+shown again if its verdict were read again, after a restart."""
 MOST_MINUTES: Final = 2 * 24 * 60
 """Of one annotator's pace."""
 MOST_ANNOTATORS: Final = 10_000
@@ -107,6 +108,6 @@ def pace_of(minutes: Mapping[int, int], since_ms: int) -> Pace:
     between two such."""
     worked = sorted(minute for minute in minutes if minute * 60_000 >= since_ms)
     turns = sum(minutes[minute] for minute in worked)
-    gaps = [after - before for before, after in zip(worked, worked[1:], strict=False)]
+    gaps = [after - before for before, after in pairwise(worked)]
     spent = (1 if worked else 0) + sum(gap if gap <= PAUSE_MINUTES else 1 for gap in gaps)
     return Pace(turns, spent, 60.0 * turns / spent if spent >= PAUSE_MINUTES else None)

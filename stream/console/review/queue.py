@@ -104,6 +104,8 @@ class Queue:
 
     def lose(self, candidate: Candidate) -> None:
         """Its text cannot be shown."""
+        for holder in tuple(self._holders.get(candidate.key, ())):
+            self.release(holder)
         if self.remove(candidate.key):
             self.counts.gone += 1
 
@@ -113,12 +115,12 @@ class Queue:
             level.clear()
 
     def remove(self, key: bytes) -> bool:
-        """Whether it was here."""
-        for holder in tuple(self._holders.get(key, ())):
-            self.release(holder)
+        """Whether it was here. Whoever is looking at it keeps it: their label is welcome, too."""
         return any(level.pop(key, None) is not None for level in self._levels)
 
-    def take(self, annotator: str, now_ms: int, tenant: str | None = None, passed: Collection[bytes] = ()) -> Lease | None:
+    def take(
+        self, annotator: str, now_ms: int, tenant: str | None = None, passed: Collection[bytes] = ()
+    ) -> Lease | None:
         """The turn that is this annotator's now: the one it has, else the next, which is its own for a while. None when
         none waits for this annotator. `tenant`: of this one only; `passed`: turns not to be given."""
         held = self.held(annotator, now_ms)

@@ -1,5 +1,5 @@
-"""Reads a turn, what was said before it, and its verdict, by their offsets, at the moment they are shown. Nothing that is
-read here outlives the answer to the request that asked for it."""
+"""Reads a turn, what was said before it, and its verdict, by their offsets, at the moment they are shown. Nothing that
+is read here outlives the answer to the request that asked for it."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from stream.settings import Settings
 from stream.topics import METADATA_MS, TopicNames
 
 WINDOW: Final = 400
-"""Records before a turn in which its conversation is looked for: a few milliseconds of reading. A conversation that goes
-on for longer beside others shows its last part."""
+"""Records before a turn in which its conversation is looked for: a few milliseconds of reading. A conversation that
+goes on for longer beside others shows its last part."""
 MOST_BEFORE: Final = 12
 """Earlier turns that are shown: more is not read before a vote."""
 FETCH_BYTES: Final = 512 << 10
