@@ -16,7 +16,7 @@ from stream.records import Label
 from stream.requests import milliseconds
 
 MOST_TURNS: Final = 200_000
-"""Labelled turns that are remembered, some 300 bytes each. One that is forgotten, the longest unlabelled, could be
+"""Labelled turns that are remembered, some 400 bytes each. One that is forgotten, the longest unlabelled, could be
 shown again if its verdict were read again, after a restart."""
 MOST_MINUTES: Final = 2 * 24 * 60
 """Of one annotator's pace."""

@@ -74,7 +74,10 @@ function openFine(open) {
 }
 
 function drawLast() {
+  const isChange = turn !== null && turn.vote !== null;
   by("back").hidden = last === null;
+  by("back-text").textContent = isChange ? "Earlier vote" : "Change last vote";
+  by("skip").hidden = isChange;
   by("last").textContent = last !== null && prefs.after === "on" ? `Saved: ${LABELS[last.label].toLowerCase()}` : "";
 }
 
@@ -113,7 +116,8 @@ function take(shown) {
   drawChoice();
   drawLast();
   settle();
-  say(vote === null ? `Next turn, from the ${ROLES[turn.role].toLowerCase()}.` : `Your vote was ${LABELS[vote.label].toLowerCase()}. You can change it.`);
+  const from = `Next turn, from the ${ROLES[turn.role].toLowerCase()}.`;
+  say(vote === null ? from : `Your vote was ${LABELS[vote.label].toLowerCase()}. You can change it.`);
 }
 
 // The turn to label is what is seen and read first, however much was said before it.
@@ -211,8 +215,9 @@ async function showExperts() {
 }
 
 function skip() {
+  if (turn.vote !== null) return leave();
   const skipped = turn;
-  attempt(async () => {
+  return attempt(async () => {
     await api.skip(skipped.turn);
     await fetchNext();
   });
@@ -238,7 +243,7 @@ function rest() {
 }
 
 function nudge(why) {
-  by("nudge-text").textContent = `${why} A few minutes away help more than pushing on; your work is saved, and the queue waits.`;
+  by("nudge-text").textContent = `${why} A few minutes away help more than pushing on. Your work is saved.`;
   by("nudge").showModal();
 }
 
@@ -290,8 +295,9 @@ async function refresh() {
 
 // ---- keys and buttons
 
+const toggleFine = () => openFine(by("fine").hidden);
 const actions = {
-  labelling: { Enter: save, n: skip, z: back, b: toggleReveal, p: rest, l: () => openFine(by("fine").hidden), e: peek, Escape: leave },
+  labelling: { Enter: save, n: skip, z: back, b: toggleReveal, p: rest, l: toggleFine, e: peek, Escape: leave },
   after: { Enter: goOn, n: goOn, z: back, b: toggleReveal, p: rest, e: () => by("experts").scrollIntoView() },
   empty: { z: back, p: rest, Enter: goOn },
   resting: { Enter: goOn },
@@ -332,9 +338,11 @@ function chips(target, risks) {
   for (const [name, shown, key] of risks) {
     const hint = key === key.toUpperCase() ? `⇧${key}` : key;
     const box = element("input", { type: "checkbox", value: name });
-    const label = element("label", { className: "chip" }, box, element("span", { textContent: shown }), element("kbd", { "aria-hidden": "true", textContent: hint }));
-    target.append(label);
-    by("risk-keys").append(element("div", {}, element("dt", {}, element("kbd", { textContent: hint })), element("dd", { textContent: shown })));
+    const word = element("span", { textContent: shown });
+    const cap = element("kbd", { "aria-hidden": "true", textContent: hint });
+    target.append(element("label", { className: "chip" }, box, word, cap));
+    const term = element("dt", {}, element("kbd", { textContent: hint }));
+    by("risk-keys").append(element("div", {}, term, element("dd", { textContent: shown })));
   }
 }
 
@@ -366,7 +374,7 @@ function wire() {
   for (const choice of choices) choice.addEventListener("change", () => choose(choice.value));
   const clicks = {
     skip, back, reveal: toggleReveal, change: back, "go-on": goOn, resume: goOn, "empty-back": back, "leave-it": leave,
-    "open-rest": rest, more: () => openFine(by("fine").hidden), "nudge-rest": () => nudged(rest), "nudge-on": () => nudged(),
+    "open-rest": rest, more: toggleFine, "nudge-rest": () => nudged(rest), "nudge-on": () => nudged(),
     "open-help": () => by("help").showModal(), "open-settings": () => by("settings").showModal(),
     "open-team": () => {
       by("team").showModal();

@@ -63,7 +63,9 @@ export function drawTurn(nodes, turn, revealed) {
   const when = sent.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
   nodes.meta.textContent = turn.tenant === "default" ? when : `${turn.tenant} · ${when}`;
   blurred += draw(nodes.text, turn.text, revealed);
-  if (turn.text.trim() === "") nodes.text.append(element("em", { className: "muted", textContent: "An empty message" }));
+  if (turn.text.trim() === "") {
+    nodes.text.append(element("em", { className: "muted", textContent: "An empty message" }));
+  }
   return blurred;
 }
 
@@ -84,7 +86,6 @@ function bar(score) {
     rect.setAttribute("class", name);
     rect.setAttribute("width", String(width));
     rect.setAttribute("height", "8");
-    rect.setAttribute("rx", "2");
     svg.append(rect);
   }
   return svg;
@@ -93,7 +94,8 @@ function bar(score) {
 function expertRow(one) {
   const name = element("th", { scope: "row", textContent: one.name });
   if (one.score === null) {
-    return element("tr", {}, name, element("td", { colspan: "3", className: "muted", textContent: STATUS[one.status] ?? one.status }));
+    const why = STATUS[one.status] ?? one.status;
+    return element("tr", {}, name, element("td", { colspan: "3", className: "muted", textContent: why }));
   }
   const note = one.status === "ok" ? percent(one.weight) : STATUS[one.status] ?? one.status;
   return element(
@@ -116,18 +118,11 @@ export function compared(verdict, label) {
 
 // Draws what experts said, for a turn that was voted on.
 export function drawExperts(target, verdict, label) {
-  target.replaceChildren(
-    element(
-      "header",
-      {},
-      element("h2", { id: "experts-title", textContent: "What the experts said" }),
-      ...(verdict === null
-        ? []
-        : [element("span", { className: verdict.same ? "tag" : "tag differs", textContent: verdict.same ? "same" : "differs" })]),
-    ),
-    element("p", { textContent: compared(verdict, label) }),
-  );
+  const head = element("header", {}, element("h2", { id: "experts-title", textContent: "What the experts said" }));
+  target.replaceChildren(head, element("p", { textContent: compared(verdict, label) }));
   if (verdict === null) return;
+  const [className, textContent] = verdict.same ? ["tag", "same"] : ["tag differs", "differs"];
+  head.append(element("span", { className, textContent }));
   const heads = ["Expert", "", "Score", "Weight"].map((name, place) =>
     name === ""
       ? element("td")
@@ -143,9 +138,10 @@ export function drawExperts(target, verdict, label) {
   );
   target.append(element("div", { className: "scroll" }, table));
   const risks = Object.entries(verdict.categories).map(([name, score]) => `${SHOWN.get(name)} ${two(score)}`);
-  if (risks.length > 0) target.append(element("p", { className: "small muted", textContent: `Likeliest risks: ${risks.join(", ")}.` }));
-  const drawn = verdict.ask_probability < 1 ? ` One in ${Math.round(1 / verdict.ask_probability)} like it is asked for.` : "";
-  target.append(element("p", { className: "small muted", textContent: `Why you were asked: ${WHY[verdict.why]}${drawn}` }));
+  const note = (textContent) => target.append(element("p", { className: "small muted", textContent }));
+  if (risks.length > 0) note(`Likeliest risks: ${risks.join(", ")}.`);
+  const share = Math.round(1 / verdict.ask_probability);
+  note(`Why you were asked: ${WHY[verdict.why]}${share > 1 ? ` One in ${share} like it is asked for.` : ""}`);
 }
 
 export function span(ms) {
