@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from aiohttp import web
 
-from stream.console.pages import STATIC, add_static, page
+from stream.console import live
+from stream.console.pages import add_static
 from stream.settings import Settings
+from stream.web.access import Access
+from stream.web.limits import Limits, Rate
+from stream.web.serving import application
 
-SETTINGS: Final = web.AppKey("settings", Settings)
+STYLESHEET: Final = "/static/base.css"
+OPEN: Final = (STYLESHEET, "/static/icon.svg")
+"""What the page needs on which one signs in."""
+BODY_BYTES: Final = 128 << 10
+"""The largest thing that is posted is a vote, of a kilobyte."""
+PER_SECOND, BURST = 50.0, 500
+"""Requests of one caller: a page that is opened asks for thirty files, and a screen that scrolls for ten a second."""
 
 
-def make_app(settings: Settings) -> web.Application:
-    """The application, not started."""
-    app = web.Application()
-    app[SETTINGS] = settings
+def make_app(settings: Settings, access: Access, metrics: Sequence[str] = ()) -> web.Application:
+    """The application, not started; `metrics` are addresses of workers' `/metrics`, for what experts cost."""
+    app = application(access, Limits(BODY_BYTES, Rate(PER_SECOND, BURST)), STYLESHEET)
     add_static(app)
-    app.router.add_get("/", _live)
+    live.attach(app, settings, metrics)
     return app
-
-
-async def _live(request: web.Request) -> web.Response:
-    return page(request, "Live", (STATIC / "live.html").read_text(encoding="utf-8"), current="/")

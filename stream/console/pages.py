@@ -10,6 +10,8 @@ from typing import Final
 
 from aiohttp import web
 
+from stream.web.access import CALLER
+
 STATIC: Final = Path(__file__).with_name("static")
 NAVIGATION: Final = (("Live", "/"), ("Review", "/review"))
 
@@ -32,11 +34,16 @@ def page(
         title=escape(title),
         nav=links,
         main=main,
-        caller=escape(str(request.get("caller", ""))),
+        caller=escape(_caller(request)),
         styles="\n".join(f'<link rel="stylesheet" href="{escape(address)}">' for address in styles),
         scripts="\n".join(f'<script type="module" src="{escape(address)}"></script>' for address in scripts),
     )
-    return web.Response(text=text, content_type="text/html", headers={"Cache-Control": "no-store"})
+    return web.Response(text=text, content_type="text/html")
+
+
+def _caller(request: web.Request) -> str:
+    caller = request.get(CALLER)
+    return "" if caller is None else caller.name
 
 
 def _current(is_current: bool) -> str:

@@ -72,12 +72,16 @@ class Advice:
             }
         return found
 
-    def weights(self) -> dict[str, Any]:
-        """The mean weight of each expert in every slot that is kept; null where no turn came."""
+    def clean(self) -> int:
+        """The oldest slot in which anything changed since this was asked last."""
+        return min((slots.clean() for slots in self._slots.values()), default=0)
+
+    def weights(self, start: int) -> dict[str, Any]:
+        """The mean weight of each expert from slot `start` on, of those that are kept; null where no turn came."""
         if not self._slots:
             return {"start": 0, "step": COARSE, "experts": {}}
         newest = max(slots.newest for slots in self._slots.values())
-        start = newest - SPAN // COARSE + 1
+        start = max(start, newest - SPAN // COARSE + 1)
         return {
             "start": start * COARSE,
             "step": COARSE,

@@ -143,7 +143,7 @@ class Contexts:
     def page(self, query: str, sort: str, offset: int, limit: int, now: float) -> tuple[int, list[list[Any]]]:
         """How many contexts have `query` in their name, and the rows from `offset` on, in the order that `sort` names:
         a key of ORDERS, with a `-` before it for the largest first. Raises KeyError for an order that is not there."""
-        asked = (query.casefold(), sort, self.changes)
+        asked = (query.casefold(), sort, int(now))  # sorted once a second, however many ask
         if self._ordered is None or self._ordered[0] != asked:
             self._ordered = asked, _sorted(self.known.values(), asked[0], sort, now)
         found = self._ordered[1]
@@ -171,7 +171,7 @@ ORDERS: Final[dict[str, Callable[[Context, float], Any]]] = {
     "loss": lambda context, now: _least(context.loss),
     "ratio": lambda context, now: _least(context.ratio),
     "leads": lambda context, now: context.leads,
-    "attention": lambda context, now: (context.alarm, context.drift, context.rate(now), context.rounds),
+    "attention": lambda context, now: (context.alarm, context.drift, context.rounds, context.verdicts),
 }
 
 

@@ -14,6 +14,7 @@ import msgspec
 from aiohttp import web
 
 from stream.console.live.state import Live
+from stream.web.answers import Refusal
 
 EVERY: Final = 1.0
 """Seconds between two events."""
@@ -56,7 +57,7 @@ class Hub:
         self._parts = parts
         self._number += 1
         counts, latency = self._live.traffic.counts, self._live.traffic.latency
-        event = self._event("tick", now, changed, counts.clean(), latency.clean())
+        event = self._event("tick", now, changed, counts.clean(), latency.clean(), self._live.advice.clean())
         self._kept.append((self._number, event))
         for queue in [queue for queue in self._listeners if queue.full()]:
             self._listeners.discard(queue)
@@ -72,13 +73,19 @@ class Hub:
         self._parts = self._parts or self._live.parts(now)
         whole = {name: msgspec.Raw(part) for name, part in self._parts.items()}
         traffic = self._live.traffic
-        return self._event("snapshot", now, whole, traffic.counts.oldest, traffic.latency.oldest)
+        return self._event("snapshot", now, whole, traffic.counts.oldest, traffic.latency.oldest, 0)
 
-    def _event(self, kind: str, now: float, parts: dict[str, msgspec.Raw], second: int, slot: int) -> bytes:
-        traffic = self._live.traffic
-        data = msgspec.json.encode(
-            {"now": round(now, 3), "series": traffic.series(second), "latency": traffic.latencies(slot), **parts}
-        )
+    def _event(
+        self, kind: str, now: float, parts: dict[str, msgspec.Raw], second: int, slot: int, advised: int
+    ) -> bytes:
+        """`second`, `slot` and `advised`: from which slot on counts, latencies and weights are told."""
+        told = {
+            "now": round(now, 3),
+            "series": self._live.traffic.series(second),
+            "latency": self._live.traffic.latencies(slot),
+            "weights": self._live.advice.weights(advised),
+        }
+        data = msgspec.json.encode({**told, **parts})
         return b"event: %s\nid: %s-%d\ndata: %s\n\n" % (kind.encode(), self._boot.encode(), self._number, data)
 
     def missed(self, last: str) -> list[bytes] | None:
@@ -94,10 +101,8 @@ class Hub:
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """`GET /events`."""
         if len(self._listeners) >= MOST_CLIENTS:
-            raise web.HTTPServiceUnavailable(text="too many browsers listen", headers={"Retry-After": "30"})
-        response = web.StreamResponse(
-            headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        )
+            raise Refusal(503, "too many browsers listen: close some", headers={"Retry-After": "30"})
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
         queue: asyncio.Queue[bytes | None] = asyncio.Queue(MOST_WAITING)
         missed = self.missed(request.headers.get("Last-Event-ID", ""))
         begin = b"".join(missed) if missed is not None else self.snapshot()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Final
 
 TREND: Final = 60
@@ -69,7 +70,7 @@ class Lag:
             return False
         since = self.totals[-1][0] - seconds
         late = [waiting for at, waiting in self.totals if at >= since]
-        return len(late) > 2 and all(after > before for before, after in zip(late, late[1:], strict=False))
+        return len(late) > 2 and all(after > before for before, after in pairwise(late))
 
     def told(self) -> dict[str, Any]:
         """A row a partition, by number, and the workers with how many each owns."""

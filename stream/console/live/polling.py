@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -20,6 +20,10 @@ NO_COORDINATOR: Final = (GroupCoordinatorNotAvailableError, GroupLoadInProgressE
 """A broker that has just started does not know its groups yet."""
 SHOWN_OF_AN_ID: Final = 6
 """Last characters of a member's id that tell workers of one host apart."""
+
+
+TOGETHER: Final = 8
+"""Questions about the past that are under way at once: each waits behind a fetch that waits for records."""
 
 
 class Poller:
@@ -63,16 +67,16 @@ class Poller:
         group = response.groups[0]
         return str(group[2]), list(group[5])
 
-    async def turns_at(self, times: Iterable[float], partitions: int) -> list[tuple[float, int]]:
+    async def turns_at(self, times: Sequence[float], partitions: int) -> list[tuple[float, int]]:
         """How many turns had ever come at each of these times (seconds since 1970)."""
         tps = [TopicPartition(self._names.turns, number) for number in range(partitions)]
         ends = await self._consumer.end_offsets(tps)
         found = []
-        for at in times:
-            later = await self._consumer.offsets_for_times(dict.fromkeys(tps, int(at * 1000)))
-            known = (ends[tp] if place is None else place.offset for tp, place in later.items())
-            found.append((at, sum(known)))
-            await asyncio.sleep(0)
+        for some in range(0, len(times), TOGETHER):
+            moments = times[some : some + TOGETHER]
+            asked = [self._consumer.offsets_for_times(dict.fromkeys(tps, int(at * 1000))) for at in moments]
+            for at, later in zip(moments, await asyncio.gather(*asked), strict=True):
+                found.append((at, sum(ends[tp] if place is None else place.offset for tp, place in later.items())))
         return found
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from traceback import extract_tb
 from typing import Any, Final
 
 import msgspec
+import structlog
 from aiohttp import web
 
 from stream.console.live.contexts import COLUMNS, ORDERS
@@ -15,7 +17,11 @@ from stream.console.live.hub import Hub
 from stream.console.live.reader import TopicReader
 from stream.console.live.state import Live
 from stream.console.pages import STATIC, page
+from stream.errors import PipelineError
 from stream.settings import Settings
+from stream.web.answers import Refusal
+
+log = structlog.get_logger()
 
 LIVE: Final = web.AppKey("live", Live)
 HUB: Final = web.AppKey("hub", Hub)
@@ -51,9 +57,11 @@ def attach(app: web.Application, settings: Settings, metrics: Sequence[str] = ()
 
 
 def _end_with(task: asyncio.Task[None]) -> None:
-    """A console that follows nothing any more must not go on: what ended the work is raised in the loop's handler."""
+    """A console that follows nothing any more must not go on. What is raised here ends the loop."""
     if not task.cancelled() and (error := task.exception()) is not None:
-        raise web.GracefulExit from error
+        frame = extract_tb(error.__traceback__)[-1]
+        log.error("console_failed", error=type(error).__name__, at=f"{frame.name}:{frame.lineno}")
+        raise SystemExit(PipelineError.exit_code) from error
 
 
 async def _let_go(app: web.Application) -> None:
@@ -79,13 +87,13 @@ async def _now(request: web.Request) -> web.Response:
     """What the page shows, without the series: for scripts."""
     live = request.app[LIVE]
     parts = live.parts(live.advance())
-    return _json({name: msgspec.Raw(part) for name, part in parts.items() if name != "weights"})
+    return _json({name: msgspec.Raw(part) for name, part in parts.items()})
 
 
 async def _contexts(request: web.Request) -> web.Response:
     query, sort = request.query.get("q", "")[:LONGEST_QUERY], request.query.get("sort", "-attention")
     if sort.removeprefix("-") not in ORDERS:
-        raise web.HTTPBadRequest(text=f"sort must be one of {', '.join(ORDERS)}, with a - before it for the largest")
+        raise Refusal(400, f"sort must be one of {', '.join(ORDERS)}, with a - before it for the largest")
     offset, limit = _number(request, "offset", 0), min(_number(request, "limit", 100), MOST_ROWS)
     return _json({"columns": COLUMNS, **request.app[LIVE].page(query, sort, offset, limit)})
 
@@ -93,17 +101,16 @@ async def _contexts(request: web.Request) -> web.Response:
 async def _context(request: web.Request) -> web.Response:
     found = request.app[LIVE].detail(request.match_info["name"])
     if found is None:
-        raise web.HTTPNotFound(text="no verdict and no label of this context was seen")
+        raise Refusal(404, "no verdict and no label of this context was seen")
     return _json(found)
 
 
 def _number(request: web.Request, name: str, otherwise: int) -> int:
     text = request.query.get(name, str(otherwise))
     if not text.isdecimal() or len(text) > LONGEST_NUMBER:
-        raise web.HTTPBadRequest(text=f"{name} must be a number from 0 on")
+        raise Refusal(400, f"{name} must be a number from 0 on")
     return int(text)
 
 
 def _json(value: Any) -> web.Response:
-    headers = {"Cache-Control": "no-store"}
-    return web.Response(body=msgspec.json.encode(value), content_type="application/json", headers=headers)
+    return web.Response(body=msgspec.json.encode(value), content_type="application/json")

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from heapq import nlargest
+from itertools import pairwise
 from typing import Any, Final
 
 import msgspec
@@ -29,6 +31,8 @@ from stream.topics import TopicNames
 
 SHORT, LONG = 10.0, 300.0
 """Seconds over which a rate is told, and over which things are judged."""
+CLOSEST: Final = 5
+"""Contexts that are named for their regret."""
 UNEVEN: Final = 10.0
 """Seconds between two looks, above which it is not known when the turns between them came."""
 
@@ -116,7 +120,7 @@ class Live:
 
     def counted_back(self, seen: list[tuple[float, int]]) -> None:
         """How many turns had come at moments of the past, oldest first."""
-        for before, after in zip(seen, seen[1:], strict=False):
+        for before, after in pairwise(seen):
             self._spread(before, after)
         if seen:
             self._turns_seen = seen[-1]
@@ -158,7 +162,6 @@ class Live:
             "letters": msgspec.json.encode(self.letters.told()),
             "alarms": msgspec.json.encode(self.alarms.told()),
             "calibration": msgspec.json.encode(self.reliability.overall.told()),
-            "weights": msgspec.json.encode(self.advice.weights()),
         }
 
     def _figures(self, now: float) -> Figures:
@@ -183,7 +186,7 @@ class Live:
 
     def _summary(self, now: float, figures: Figures) -> dict[str, Any]:
         p50, p99 = self.traffic.quantiles(60.0, now)
-        worst = self._worst()
+        bounded, closest = self._closest()
         findings = assess(figures) if self.link.state == "down" or self.lag.look is not None else []
         return {
             "known": self.lag.look is not None,
@@ -196,17 +199,24 @@ class Live:
             "contexts": len(self.contexts),
             "hidden": self.contexts.dropped,
             "version": self.contexts.changes,
-            "regret": worst,
+            "bounded": bounded,
+            "closest": closest,
             "unreadable": self.unreadable,
         }
 
-    def _worst(self) -> dict[str, Any] | None:
-        """The context whose regret is the largest share of its bound."""
-        known = [context for context in self.contexts.known.values() if context.ratio == context.ratio]
-        if not known:
-            return None
-        worst = max(known, key=lambda context: context.ratio)
-        return {"context": worst.name, "ratio": round(worst.ratio, 4), "bounded": len(known)}
+    def _closest(self) -> tuple[int, list[dict[str, Any]]]:
+        """How many contexts have a bound, and those whose regret is the largest share of it, the largest first."""
+        known = [context for context in self.contexts.known.values() if context.bound > 0.0]
+        worst = nlargest(CLOSEST, known, key=lambda context: context.ratio)
+        return len(known), [
+            {
+                "context": context.name,
+                "ratio": round(context.ratio, 4),
+                "regret": round(context.regret, 3),
+                "bound": round(context.bound, 3),
+            }
+            for context in worst
+        ]
 
     def _experts(self, now: float) -> list[dict[str, Any]]:
         advised, stood = self.advice.told(now), self.standings.told()

@@ -3,7 +3,7 @@
 (() => {
   const KEY = "aegis-theme";
   const ORDER = ["auto", "light", "dark"];
-  const SHOWN = { auto: "Auto", light: "Light", dark: "Dark" };
+  const SHOWN = { auto: "◐ Auto", light: "☀ Light", dark: "☾ Dark" };
   const root = document.documentElement;
 
   const stored = () => {
@@ -31,7 +31,7 @@
     const button = document.getElementById("theme");
     const show = () => {
       button.textContent = SHOWN[theme];
-      button.setAttribute("aria-label", `Colour theme: ${SHOWN[theme]}. Change it`);
+      button.setAttribute("aria-label", `Colour theme: ${theme}. Change it`);
       button.title = button.getAttribute("aria-label");
     };
     show();
