@@ -13,6 +13,7 @@ from stream.errors import TopicsError, WriteError
 from stream.lines import MAX_LINE_BYTES
 from stream.refusals import GRANT, NOT_ALLOWED, allowed, unseen
 from stream.settings import Settings
+from stream.topics import METADATA_MS
 
 
 class Outbound(NamedTuple):
@@ -47,6 +48,7 @@ class Sender:
             self._settings,
             request_timeout_ms=int(self._settings.write_timeout * 1000),
             max_request_size=2 * MAX_LINE_BYTES,  # the broker knows what its topic takes, and says so
+            metadata_max_age_ms=METADATA_MS,  # a service sends for weeks, and partitions may be added
         )
         await self._kafka.start()
         return self
