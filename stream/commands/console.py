@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any, Final
 
 import click
 
 from stream.commands import hush
+from stream.console.review.options import Options, review_options
 from stream.settings import Settings
 
-DRAIN: float = 2.0
+DRAIN: Final = 2.0
 """Seconds for answers under way when it is told to end: none takes long but the events, which are let go at once."""
 
 
@@ -22,7 +24,8 @@ DRAIN: float = 2.0
 @click.option(
     "--metrics-url", "metrics", multiple=True, metavar="URL", help="A worker's /metrics, for what experts cost; repeat."
 )
-def console(host: str, port: int, name: str, metrics: tuple[str, ...]) -> None:
+@review_options
+def console(host: str, port: int, name: str, metrics: tuple[str, ...], **review: Any) -> None:
     """Serve the console: what the stream does now, and the queue of turns to label.
 
     Open http://127.0.0.1:8601 in a browser. It reads topics, keeps no state and belongs to no group: run as many as you
@@ -42,5 +45,5 @@ def console(host: str, port: int, name: str, metrics: tuple[str, ...]) -> None:
 
     settings = Settings.load()
     logs.configure(settings.log_level, settings.log_format)
-    app = make_app(settings, Access.of(settings, host, name), metrics)
+    app = make_app(settings, Access.of(settings, host, name), metrics, Options.of(review))
     asyncio.run(serve(app, host, port, DRAIN, lambda address: click.echo(f"the console is at {address}")))
