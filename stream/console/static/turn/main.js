@@ -39,7 +39,7 @@ function decision(told) {
     ["Latency", milliseconds(told.latency_ms)],
     ["Conversation", told.conversation_id],
     ["Likeliest risks", risks.length ? risks.map(([name, score]) => `${name} ${figure(score, 2)}`).join(", ") : "none of at least 0.1"],
-    ["A label", `${told.asked ? "asked for" : "not asked for"}, with a probability of ${percent(told.ask_probability)}`],
+    ["A label", `${told.asked ? "asked for" : "not asked for"}${told.ask_probability < 1 ? `, with a probability of ${percent(told.ask_probability)}` : ""}`],
     ["Turn stands at", place(told.source)],
     ["Verdict stands at", place(told.place)],
   ];
