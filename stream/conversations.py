@@ -12,11 +12,11 @@ each, which know nothing of one another.
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 from msgspec import Struct
 
 from stream import state
-from stream.partitions import Partition
 from stream.producer import MAX_BATCH_BYTES, RECORD_OVERHEAD
 from stream.records import Turn
 from stream.requests import Requests
@@ -41,6 +41,15 @@ class Noted(Struct, frozen=True, gc=False):
     conversation: state.Conversation
 
 
+class Stored(Protocol):
+    """What is needed of `stream.partitions.Partition`."""
+
+    @property
+    def number(self) -> int: ...
+
+    def get(self, key: bytes, /) -> bytes | None: ...
+
+
 class Memory:
     """The conversations of one batch of turns, as they stand after the turns looked at so far; the state is read once
     for each. `now_ms`: our clock; `requests`: whose text must not be kept."""
@@ -53,7 +62,7 @@ class Memory:
         self._requests = requests
         self._known: dict[tuple[int, str, str], Noted] = {}
 
-    def recall(self, partition: Partition, turn: Turn, offset: int, timestamp_ms: int) -> tuple[History, Noted | None]:
+    def recall(self, partition: Stored, turn: Turn, offset: int, timestamp_ms: int) -> tuple[History, Noted | None]:
         """The turns before one that is not decided yet, and the conversation to be written with its decision.
 
         None is to be written of a turn that a conversation has counted before: its decision was forgotten since (past
@@ -74,7 +83,7 @@ class Memory:
         after = self._known[place] = Noted(noted.key, self._with(before, turn, offset, timestamp_ms))
         return sent or before.said, after
 
-    def _stored(self, partition: Partition, turn: Turn) -> Noted:
+    def _stored(self, partition: Stored, turn: Turn) -> Noted:
         key = state.conversation_key(turn.tenant, turn.conversation_id)
         value = partition.get(key)
         return Noted(key, state.decode_conversation(value) if value is not None else NOTHING)

@@ -4,7 +4,7 @@ JSON in UTF-8. Unknown fields are ignored, so that a producer may be newer than 
 is a dead letter. Evolution is additive inside `.v1`: a new field is optional or has a default."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal, get_args
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -16,6 +16,8 @@ Instant = Annotated[datetime, Meta(tz=True)]
 """RFC 3339 with an offset; a time without one would mean another instant on every machine."""
 Role = Literal["user", "assistant", "system"]
 LabelName = Literal["safe", "needs_caution", "unsafe"]
+LABELS: Final[tuple[LabelName, ...]] = get_args(LabelName)
+"""In the order of `ensemble.policy.CLASSES`: the place of a label is its class."""
 Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
 
 

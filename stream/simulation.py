@@ -21,6 +21,7 @@ import numpy.typing as npt
 from ensemble import HALF_LIVES, Forecaster, Moments, Policy, RegretReport, Rounds, fold, report, zero
 from ensemble.rounds import N
 from ensemble.shadows import voters_of
+from ensemble.thresholds import calibrate
 
 Floats = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
@@ -148,6 +149,9 @@ class Simulated:
     """[N] forecast before the turn's own label came; nan where nobody was awake."""
     used: Floats
     """[N] the labels, counted in importance weights, that its context had learned when the turn was forecast."""
+    labels: npt.NDArray[np.uint8]
+    """[N] the class decided: of the score forecast here, or published where that is given; where labels set thresholds,
+    from those that had come."""
     phases: Mapping[str, Sequence[Phase]]
     """By context, in the order in which they first came."""
 
@@ -164,7 +168,13 @@ def simulate(
     the others wait is in the delay. `advance` is told how many turns are done.
     """
     count = len(turns)
-    said = Simulated(np.full((count, len(HALF_LIVES)), np.nan), np.full(count, np.nan), np.zeros(count), {})
+    said = Simulated(
+        np.full((count, len(HALF_LIVES)), np.nan),
+        np.full(count, np.nan),
+        np.zeros(count),
+        np.zeros(count, np.uint8),
+        {},
+    )
     rows_of: dict[str, list[int]] = {}
     for row, context in enumerate(turns.context):
         rows_of.setdefault(context, []).append(row)
@@ -252,6 +262,8 @@ class _Run:
             said = forecaster.forecast(self._votes[part], self._voting[part])
             self._said.forecasts[rows], self._said.published[rows] = said.forecasts, said.published
             self._said.used[rows] = forecaster.used
+        deciding = policy if policy.thresholds == "fixed" else calibrate(self._moments, policy).applied(policy)
+        self._said.labels[rows] = deciding.decide_many(self._published[rows])
         self._untold += len(rows)
         if self._untold >= TURNS_TOLD:
             self._advance(self._untold)

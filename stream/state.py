@@ -258,6 +258,17 @@ def _pending_head(tenant: str, length: int) -> bytes:
     return PENDING + _prefixed(tenant) + _LENGTH.pack(length)
 
 
+def turn_of(key: bytes) -> tuple[str, str]:
+    """(tenant, turn id) of a pending record's key. Raise StateError for a key that none of ours is."""
+    try:
+        (first,) = _LENGTH.unpack_from(key, 1)
+        (second,) = _LENGTH.unpack_from(key, 3 + first)
+        tenant, turn_id = key[3 : 3 + first], key[5 + first : 5 + first + second]
+        return tenant.decode(), turn_id.decode()
+    except (struct.error, UnicodeDecodeError) as error:
+        raise _foreign("a key that names no turn") from error
+
+
 def moments_key(context: str) -> bytes:
     return MOMENTS + context.encode()
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,33 +13,19 @@ import msgspec
 import numpy as np
 
 from ensemble.policy import Policy
-from experts.base import STATUS_NAMES
-from stream.asked import asked_so_far
-from stream.codecs import Rejected
 from stream.commands import hush
-from stream.commands.evaluate import labelled
-from stream.commands.evaluate import open_panel as open_experts
-from stream.commands.files import complain, input_file
-from stream.commands.progress import Advance, counting
+from stream.commands.progress import counting
+from stream.commands.replay_input import Tested, gather, is_labelled_turns
 from stream.commands.tables import print_tables
-from stream.counting import Countings
-from stream.errors import DataError
-from stream.evaluation.runner import score_sets
-from stream.evaluation.scoring import together as joined
-from stream.following import existing
-from stream.lines import Readable, read_lines
 from stream.policies import Policies
 from stream.replay.page import render
 from stream.replay.results import Tried
 from stream.replay.runner import RULES, results
 from stream.replay.runner import replay as run
-from stream.replay.stream import Coming, Stream, from_rows, from_tape
+from stream.replay.stream import Coming, Stream
 from stream.replay.tables import tables
-from stream.replay.tape import Tape, from_records
-from stream.requests import Requests
 from stream.settings import Settings, seconds
 from stream.simulation import Reading
-from stream.topics import TopicNames
 
 
 class Duration(click.ParamType):
@@ -91,94 +74,6 @@ class Switch:
         return int(np.searchsorted(at, self.time)) if self.time is not None else round(self.fraction * len(at))
 
 
-def read_files(names: Sequence[str], advance: Advance) -> tuple[Tape, int]:
-    """What the files hold, and how many lines could not be read, each named on standard error."""
-    tape, bad = Tape(), 0
-    for file in names:
-        with input_file(file) as (lines, name):
-            bad += _read(lines, name, tape, advance)
-    return tape, bad
-
-
-def _read(file: Readable, name: str, tape: Tape, advance: Advance) -> int:
-    bad = 0
-    for lines in read_lines(file):
-        for line in lines:
-            if problem := line.problem or tape.line(line.value):
-                complain(name, line.number, problem)
-                bad += 1
-        advance(len(lines))
-    return bad
-
-
-async def read_topics(settings: Settings, advance: Advance) -> tuple[Tape, int]:
-    """The verdicts and labels that the broker held when this began, and how many records could not be read."""
-    names, tape, bad = TopicNames.of(settings), Tape(), list[str]()
-
-    def refuse(record: Any, why: Rejected) -> None:
-        bad.append(f"{record.topic}[{record.partition}]@{record.offset}: {why.detail}")
-
-    for topic, take in (
-        (names.verdicts, lambda record: tape.verdict(record.value)),
-        (names.labels, lambda record: tape.label(record.value, record.key, record.timestamp)),
-    ):
-        found: list[Any] = []
-        async with aclosing(existing(settings, topic)) as batches:
-            async for records in batches:
-                found += records
-                advance(len(records))
-        from_records(found, take, refuse)
-    for line in bad:
-        click.echo(line, err=True)
-    return tape, len(bad)
-
-
-def is_labelled_turns(path: str) -> bool:
-    """Whether this is what `aegis evaluate` reads: a folder, a .gz, or a file whose first line has `unsafe`."""
-    if path == "-":
-        return False
-    file = Path(path)
-    if file.is_dir() or file.suffix == ".gz":
-        return True
-    try:
-        with file.open("rb") as lines:
-            first = next((line for line in lines if line.strip()), b"")
-        return "unsafe" in msgspec.json.decode(first, type=dict[str, msgspec.Raw])
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-        return False  # whoever reads it says what is wrong with it
-
-
-def score_rows(paths: Sequence[Path], settings: Settings, coming: Coming) -> Stream:
-    """Labelled turns, one file after the other, that the experts of the settings are asked about."""
-    failures: Counter[tuple[str, int]] = Counter()
-    sets = labelled(paths, None, 0, skip_bad=False)
-    panel = open_experts(settings, lambda expert, status, count: failures.update({(expert, status): count}))
-    try:
-        with counting("scoring", sum(len(one.rows) for one in sets)) as advance:
-            scored = joined(score_sets(panel, sets, advance))
-    finally:
-        panel.close()
-    for (expert, status), count in sorted(failures.items()):
-        click.echo(f"{expert} slept on {count} turns ({STATUS_NAMES[status]})", err=True)
-    return from_rows(scored, coming)
-
-
-def gather(data: Sequence[str], settings: Settings, coming: Coming) -> tuple[Stream, int]:
-    """The stream, and how many lines or records could not be read. DataError when there is no turn."""
-    rows = [is_labelled_turns(path) for path in data]
-    if any(rows):
-        if not all(rows) or coming.as_published:
-            raise DataError("labelled turns were never published: give them alone, and without --as-published")
-        return score_rows([Path(path) for path in data], settings, coming), 0
-    with counting("read") as advance:
-        tape, bad = read_files(data, advance) if data else asyncio.run(read_topics(settings, advance))
-        requests = Requests() if data else asyncio.run(asked_so_far(settings))
-    if not tape.verdicts:
-        where = "the files hold" if data else f"{TopicNames.of(settings).verdicts} holds"
-        raise DataError(f"{where} no verdict: give those that `aegis tail verdicts --no-follow` prints, or a broker")
-    return from_tape(tape, coming, Countings(Policies(settings), requests).of), bad
-
-
 def readings_of(stream: Stream, settings: Settings, policy: str | None, switches: Sequence[Switch]) -> list[Reading]:
     """What is read how, from when on. Raises click.BadParameter for a policy that is not defined."""
     known = settings.defined_policies()
@@ -220,6 +115,9 @@ def readings_of(stream: Stream, settings: Settings, policy: str | None, switches
     help="Learn so many labels of a context at once: faster, and their wait is in the delay.",
 )
 @click.option("--as-published", is_flag=True, help="Learn about the scores that were published; see above.")
+@click.option("--candidate", metavar="DIR|NAME", help="Ask this expert about the turns too, and report what it adds.")
+@click.option("--turns", type=click.Path(path_type=Path), help="The turns' texts for it, as lines; else their topic.")
+@click.option("--changes", type=click.Path(dir_okay=False, path_type=Path), help="Write the changed turns' ids there.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all figures there.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with plots there.")
 def replay(
@@ -234,6 +132,9 @@ def replay(
     seed: int,
     together: int,
     as_published: bool,
+    candidate: str | None,
+    turns: Path | None,
+    changes: Path | None,
     json_file: Path | None,
     out: Path | None,
 ) -> None:
@@ -250,32 +151,57 @@ def replay(
     again. The same input and options give the same bytes. A bad line is named on standard error, the others count, and
     the exit code is 1.
 
+    Verdicts that would have been others are counted, beside what people said of these turns; --changes names them, a
+    line of JSON each, without their texts. With --candidate an expert that was not there (a folder, or a name in
+    AEGIS_EXPERTS_DIR) reads the texts of the turns now, from their topic or from --turns, and votes beside those that
+    were; everything is told with it and without it.
+
     \b
     Examples:
       aegis replay verdicts.jsonl labels.jsonl --out report.html
       aegis replay --broker 127.0.0.1:9092 --delay 6h --label-rate 0.1
       aegis replay labelled.jsonl --forecaster exponential --forecaster squint
       aegis replay verdicts.jsonl labels.jsonl --policy permissive --switch-policy defensive@50%
+      aegis replay --policy defensive --changes changed.jsonl
+      aegis replay --candidate experts-of-ours/toxic --out report.html
+      aegis replay verdicts.jsonl labels.jsonl --candidate lexical --turns turns.jsonl
     """
     hush()
     if data and broker:
         raise click.UsageError("DATA or --broker, not both: topics are read without DATA")
     if as_published and (delay or delay_turns or label_rate < 1.0):
         raise click.UsageError("--as-published takes labels as they were read: no --delay, --delay-turns, --label-rate")
+    _check_candidate(data, candidate, turns, as_published)
     settings = Settings.load(**({"broker": broker} if broker else {}))
     switches = [Switch.parse(text) for text in switched]
     coming = Coming(delay, delay_turns, label_rate, seed, as_published)
-    stream, bad = gather(data, settings, coming)
+    tested = None if candidate is None else Tested(candidate, turns)
+    stream, bad, asked = gather(data, settings, coming, tested)
     readings = readings_of(stream, settings, policy, switches)
     rules = tuple(dict.fromkeys(forecasters))
     tried = Tried(policy, switched, rules, delay, delay_turns, label_rate, seed, together, as_published)
-    with counting("replayed", len(stream.turns) * max(1, len(tried.forecasters))) as advance:
+    tried = msgspec.structs.replace(tried, candidate=None if asked is None else asked.id)
+    runs = max(1, len(tried.forecasters)) * (1 if asked is None else 2)
+    with counting("replayed", len(stream.turns) * runs) as advance:
         courses = run(stream, readings, tried, advance)
-    found = results(stream, courses, tried, bad)
+    found = results(stream, courses, tried, bad, asked)
     print_tables(tables(found))
+    if changes is not None:
+        lines = [msgspec.json.encode(turn) + b"\n" for course in courses for turn in course.changed]
+        changes.write_bytes(b"".join(lines))
     if json_file is not None:
         json_file.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
     if out is not None:
         out.write_text(render(found, stream, courses), encoding="utf-8")
     if bad:
         raise click.ClickException(f"{bad:,} lines were not read, each named above: mend them")
+
+
+def _check_candidate(data: Sequence[str], candidate: str | None, turns: Path | None, as_published: bool) -> None:
+    """Raises click.UsageError for options that contradict each other."""
+    if candidate is None and turns is not None:
+        raise click.UsageError("--turns holds the texts for --candidate: name the expert")
+    if candidate is not None and as_published:
+        raise click.UsageError("--as-published judges scores in which a candidate had no part: leave one of them")
+    if candidate is not None and data and turns is None and not any(map(is_labelled_turns, data)):
+        raise click.UsageError("verdicts hold no texts: name a file of the turns with --turns, or give no DATA")

@@ -9,6 +9,8 @@ from aiohttp import web
 
 from stream.console import live
 from stream.console.pages import add_static
+from stream.console.review import app as review
+from stream.console.review.options import Options
 from stream.settings import Settings
 from stream.web.access import Access
 from stream.web.limits import Limits, Rate
@@ -23,9 +25,13 @@ PER_SECOND, BURST = 50.0, 500
 """Requests of one caller: a page that is opened asks for thirty files, and a screen that scrolls for ten a second."""
 
 
-def make_app(settings: Settings, access: Access, metrics: Sequence[str] = ()) -> web.Application:
-    """The application, not started; `metrics` are addresses of workers' `/metrics`, for what experts cost."""
+def make_app(
+    settings: Settings, access: Access, metrics: Sequence[str] = (), queue: Options | None = None
+) -> web.Application:
+    """The application, not started; `metrics` are addresses of workers' `/metrics`, for what experts cost; `queue` says
+    how the review queue is run."""
     app = application(access, Limits(BODY_BYTES, Rate(PER_SECOND, BURST)), STYLESHEET)
     add_static(app)
     live.attach(app, settings, metrics)
+    review.attach(app, settings, queue)
     return app

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 
+from stream.replay.page_changes import changes
 from stream.replay.results import Phase, Replay, Run
 from stream.replay.runner import Course
 from stream.replay.stream import Stream
@@ -41,6 +42,7 @@ def render(found: Replay, stream: Stream, courses: Sequence[Course]) -> str:
 {_tiles(found, points[0])}"""
     main = f"""<h2>Contexts</h2>
 {_table(found)}
+{changes(found)}
 {_comparison(found)}
 {"".join(_run(place, course.run, points[place], styles, len(courses)) for place, course in enumerate(courses))}
 <h2>Labels and scores</h2>
@@ -83,7 +85,7 @@ def _name(phase: Phase) -> str:
 
 
 def _tiles(found: Replay, points: Sequence[WeightsPoint]) -> str:
-    """Of the first forecaster, where several were tried."""
+    """Of the first run, where there are several."""
     read, last = found.read, [each[-1] for each in by_context(points).values()]
     left = sum(read.left_out.values()) + read.bad
     missing = sum(phase.delay for phase in found.runs[0].phases)
@@ -116,9 +118,9 @@ def _loss_tile(run: Run) -> tuple[str, str, str, str]:
 
 
 def _table(found: Replay) -> str:
-    """A row a context and forecaster; what is the same in all rows has no column."""
+    """A row a context and run; what is the same in all rows has no column."""
     several = len(found.runs) > 1, any(phase.since for run in found.runs for phase in run.phases)
-    head = ["context", *_those(several, "forecaster", "policy"), "labelled", "loss", "best expert", "its loss"]
+    head = ["context", *_those(several, "run", "policy"), "labelled", "loss", "best expert", "its loss"]
     rows = [row for run in found.runs for row in _rows(run, several)]
     shown = table([*head, "regret", "bound", "ratio", "missing (D)", "state"], rows)
     return f'<div class="card">{shown}</div>' if shown else '<p class="faint">There was no turn.</p>'
@@ -134,7 +136,7 @@ def _rows(run: Run, several: tuple[bool, bool]) -> Iterator[list[str]]:
         best = next((each for each in phase.experts if each.expert == phase.best and not each.shadow), None)
         yield [
             name,
-            *_those(several, run.forecaster, phase.policy),
+            *_those(several, run.title, phase.policy),
             f"{phase.rounds:,}",
             number(phase.loss, 1),
             phase.best or "–",
@@ -148,38 +150,38 @@ def _rows(run: Run, several: tuple[bool, bool]) -> Iterator[list[str]]:
 
 
 def _comparison(found: Replay) -> str:
-    """The ensemble's loss under each forecaster, where several were tried."""
+    """The ensemble's loss in each run, where there are several."""
     if len(found.runs) < 2:
         return ""
-    styles = {run.forecaster: f"s{place % COLOURS}" for place, run in enumerate(found.runs)}
+    styles = {run.title: f"s{place % COLOURS}" for place, run in enumerate(found.runs)}
     several = [_names(run.phases) for run in found.runs]
     charts = [
         _compared(place, name, found.runs, styles)
         for place, name in enumerate(several[0][:OPEN_CONTEXTS])
         if all(name in names for names in several)
     ]
-    return f'<h2>Forecasters compared</h2>{legend(styles, ensemble=False)}<div class="charts">{"".join(charts)}</div>'
+    return f'<h2>Runs compared</h2>{legend(styles, ensemble=False)}<div class="charts">{"".join(charts)}</div>'
 
 
 def _compared(place: int, name: str, runs: Sequence[Run], styles: Mapping[str, str]) -> str:
     phases = [run.phases[_names(run.phases).index(name)] for run in runs]
     lines = [
-        Line(run.forecaster, styles[run.forecaster], [(float(p.rounds), p.loss) for p in phase.points])
+        Line(run.title, styles[run.title], [(float(p.rounds), p.loss) for p in phase.points])
         for run, phase in zip(runs, phases, strict=True)
     ]
-    description = f"The cumulative loss of the ensemble in {name} under each forecaster; lower is better."
-    chart = line_chart(f"compared-{place}", f"Forecasters in {name}", description, lines, "labelled turns")
+    description = f"The cumulative loss of the ensemble in {name} in each run; lower is better."
+    chart = line_chart(f"compared-{place}", f"Runs in {name}", description, lines, "labelled turns")
     experts = {each.expert: each.loss for each in phases[0].experts if not each.shadow}
-    rows = [[run.forecaster, number(phase.loss)] for run, phase in zip(runs, phases, strict=True)]
+    rows = [[run.title, number(phase.loss)] for run, phase in zip(runs, phases, strict=True)]
     rows += [[expert, number(loss)] for expert, loss in experts.items()]
-    return figure(name, "cumulative loss of the ensemble", chart, table(["forecaster or expert", "loss"], rows))
+    return figure(name, "cumulative loss of the ensemble", chart, table(["run or expert", "loss"], rows))
 
 
 def _run(place: int, run: Run, points: Sequence[WeightsPoint], styles: Mapping[str, str], several: int) -> str:
     contexts: dict[str, list[WeightsPoint]] = {}
     for point in points:
         contexts.setdefault(point.context, []).append(point)
-    beside = f" · {escape(run.forecaster)}" if several > 1 else ""
+    beside = f" · {escape(run.title)}" if several > 1 else ""
     charts = [
         context_charts(name, of, styles, order + (OPEN_CONTEXTS if place else 0), f"run-{place}-", over_time=True)
         for order, (name, of) in enumerate(list(contexts.items())[:MOST_DRAWN])
@@ -191,5 +193,5 @@ def _run(place: int, run: Run, points: Sequence[WeightsPoint], styles: Mapping[s
 
 
 def _reliability(place: int, course: Course, several: int) -> str:
-    beside = f", {course.run.forecaster}" if several > 1 else ""
+    beside = f", {course.run.title}" if several > 1 else ""
     return reliability_figure(course.judged, f"reliability-{place}", beside)

@@ -8,6 +8,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from stream.records import LabelName
+
 
 class Tried(Struct, frozen=True):
     """What was asked for: with the same input, the same answer. `policy` is null where the settings name it; `switches`
@@ -22,6 +24,7 @@ class Tried(Struct, frozen=True):
     seed: int
     together: int
     as_published: bool
+    candidate: str | None = None
 
 
 class Read(Struct, frozen=True):
@@ -96,12 +99,80 @@ class Decile(Struct, frozen=True):
     share: float
 
 
+class Pair(Struct, frozen=True):
+    """Turns that were decided `before` and are decided `after` here. Of those that people labelled, how many came
+    nearer to the class that they gave, and how many went farther from it."""
+
+    before: LabelName
+    after: LabelName
+    turns: int
+    labelled: int
+    nearer: int
+    farther: int
+
+
+class Agreement(Struct, frozen=True):
+    """Labelled turns of one class as people gave it, by what was decided of them before and is here."""
+
+    label: LabelName
+    turns: int
+    before: dict[LabelName, int]
+    after: dict[LabelName, int]
+
+
+class Compared(Struct, frozen=True):
+    """What is decided here beside what was decided before: in the published verdicts, or here without the candidate.
+    `turns` have both, `changed` of them got another label; `pairs` without the turns that did not change."""
+
+    than: Literal["published", "without"]
+    turns: int
+    changed: int
+    pairs: tuple[Pair, ...]
+    agreement: tuple[Agreement, ...]
+
+
 class Run(Struct, frozen=True):
-    """The stream under one rule."""
+    """The stream under one rule; with a candidate, once `with` it and once `without`."""
 
     forecaster: str
     phases: tuple[Phase, ...]
     reliability: tuple[Decile, ...]
+    candidate: Literal["with", "without"] | None = None
+    compared: tuple[Compared, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """What tells it from the other runs."""
+        return self.forecaster if self.candidate is None else f"{self.forecaster}, {self.candidate} the candidate"
+
+
+class Effect(Struct, frozen=True):
+    """What the candidate came to in a context, under one rule and policy (`since` as in `Phase`). Losses are sums over
+    the rounds, `labelled` those in which it was awake; `weight` is that of the end, and a `regret` above 0 what more of
+    it would have won."""
+
+    forecaster: str
+    context: str
+    policy: str
+    since: int
+    rounds: int
+    loss_without: float
+    loss_with: float
+    labelled: float
+    own_loss: float
+    weight: float
+    regret: float
+
+
+class Candidate(Struct, frozen=True):
+    """An expert that was asked now about the turns of then: `scored` it answered, on `slept` it had no advice, of
+    `untold` the text is not there any more."""
+
+    id: str
+    scored: int
+    slept: int
+    untold: int
+    effects: tuple[Effect, ...] = ()
 
 
 class Delays(Struct, frozen=True):
@@ -120,3 +191,4 @@ class Replay(Struct, frozen=True):
     read: Read
     delays: Delays | None
     runs: tuple[Run, ...]
+    candidate: Candidate | None = None

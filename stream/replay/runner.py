@@ -8,8 +8,9 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import Final, get_args
+from typing import Final, Literal, get_args
 
+import msgspec
 import numpy as np
 
 from ensemble import Policy, RegretReport
@@ -17,7 +18,9 @@ from ensemble.policy import Rule
 from ensemble.shadows import shadow_of
 from stream import simulation
 from stream.evaluation.results import number
-from stream.replay.results import Decile, Delays, Phase, Point, Read, Replay, Run, Standing, Tried
+from stream.replay.decisions import ChangedTurn, changed_turns, compared
+from stream.replay.effect import effects
+from stream.replay.results import Candidate, Decile, Delays, Phase, Point, Read, Replay, Run, Standing, Tried
 from stream.replay.stream import Stream
 from stream.report.charts import reliability_bins
 from stream.simulation import UNLABELLED, Kept, Reading, Simulated, simulate
@@ -28,6 +31,8 @@ AS_SET: Final = "as the policies say"
 DECIMALS: Final = 6
 
 PolicyOf = Callable[[str], Policy]
+With = Literal["with", "without"] | None
+"""Whether a run has the candidate; None where there is none."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -37,24 +42,34 @@ class Course:
     run: Run
     judged: Sequence[tuple[float, bool]]
     """Scores, and whether people called the turn unsafe."""
+    changed: Sequence[ChangedTurn] = ()
 
 
 def replay(stream: Stream, readings: Sequence[Reading], tried: Tried, advance: Callable[[int], None]) -> list[Course]:
     """The stream once for each forecaster; `advance` is told how many turns are done."""
-    courses = []
+    courses, other = [], stream if tried.candidate is None else stream.without(tried.candidate)
     for rule in tried.forecasters or (None,):
         ruled = [Reading(reading.since, _ruled(reading.policy_of, rule)) for reading in readings]
         said = simulate(stream.turns, stream.changes, ruled, tried.together, advance)
-        courses.append(_course(stream, said))
+        if tried.candidate is None:
+            courses.append(_course(stream, said, None, None))
+            continue
+        without = simulate(other.turns, other.changes, ruled, tried.together, advance)
+        courses += [_course(stream, said, "with", without), _course(other, without, "without", None)]
     return courses
 
 
-def results(stream: Stream, courses: Sequence[Course], tried: Tried, bad: int) -> Replay:
+def results(
+    stream: Stream, courses: Sequence[Course], tried: Tried, bad: int, candidate: Candidate | None = None
+) -> Replay:
     """What is written as JSON."""
     at, learned = stream.turns.at, int((stream.classes != UNLABELLED).sum())
     first, last = (_instant(float(at[0])), _instant(float(at[-1]))) if len(at) else (None, None)
     read = Read(len(at), stream.labels, learned, bad, stream.left_out, first, last)
-    return Replay(1, tried, read, _delays(stream), tuple(course.run for course in courses))
+    runs = tuple(course.run for course in courses)
+    if candidate is not None:
+        candidate = msgspec.structs.replace(candidate, effects=tuple(effects(runs, candidate.id)))
+    return Replay(1, tried, read, _delays(stream), runs, candidate)
 
 
 def _ruled(policy_of: PolicyOf, rule: str | None) -> PolicyOf:
@@ -63,7 +78,7 @@ def _ruled(policy_of: PolicyOf, rule: str | None) -> PolicyOf:
     return lambda context: replace(policy_of(context), forecaster=rule)  # type: ignore[arg-type]  # of RULES
 
 
-def _course(stream: Stream, said: Simulated) -> Course:
+def _course(stream: Stream, said: Simulated, candidate: With, without: Simulated | None) -> Course:
     """`said.phases` in the order of the most labelled turns."""
     contexts = sorted(said.phases.items(), key=lambda item: (-item[1][-1].kept[-1].moments.rounds, item[0]))
     rules = sorted({phase.policy.forecaster for _, phases in contexts for phase in phases})
@@ -73,7 +88,12 @@ def _course(stream: Stream, said: Simulated) -> Course:
     deciles = [
         Decile(one.count, _rounded(one.mean_score), _rounded(one.share)) for one in reliability_bins(iter(judged))
     ]
-    return Course(Run(rules[0] if len(rules) == 1 else AS_SET, found, tuple(deciles)), judged)
+    name = rules[0] if len(rules) == 1 else AS_SET
+    beside = [compared("published", stream.decided, said, stream)] if (stream.decided != UNLABELLED).any() else []
+    if without is not None:
+        beside.append(compared("without", without.labels.astype(np.int8), said, stream))
+    changed = [] if candidate == "without" else list(changed_turns(stream, said, without, name))
+    return Course(Run(name, found, tuple(deciles), candidate, tuple(beside)), judged, changed)
 
 
 def _judged(stream: Stream, said: Simulated) -> Iterator[tuple[float, bool]]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -72,6 +72,17 @@ class Stream:
     """That were read."""
     left_out: dict[str, int]
     """By reason, those of ORDER."""
+    decided: npt.NDArray[np.int8]
+    """[N] the class that was published, UNLABELLED where none was."""
+    ids: tuple[tuple[str, str], ...] = ()
+    """[N] tenant and turn id; none of labelled rows, which have no names."""
+
+    def without(self, expert: str) -> Stream:
+        """The same had this expert never been asked."""
+        turns, kept = self.turns, [name != expert for name in self.turns.experts]
+        names = tuple(name for name in turns.experts if name != expert)
+        scores, awake, panel = turns.scores[:, kept], turns.awake[:, kept], turns.panel[:, kept]
+        return replace(self, turns=replace(turns, experts=names, scores=scores, awake=awake, panel=panel))
 
 
 def from_tape(tape: Tape, coming: Coming, counting_of: CountingOf = lambda context: EVERYONE) -> Stream:
@@ -96,7 +107,11 @@ def from_tape(tape: Tape, coming: Coming, counting_of: CountingOf = lambda conte
     )
     first = np.array([event.before == UNLABELLED for event in events], np.bool_)
     delays = np.maximum(came[first] + coming.delay - turns.at[row[first]], 0.0)
-    return Stream(turns, changes, delays, classes, len(tape.labels), {why: left[why] for why in ORDER if left[why]})
+    decided = [UNLABELLED if each.label is None else CLASSES.index(each.label) for each in judged]
+    return Stream(
+        turns, changes, delays, classes, len(tape.labels), {why: left[why] for why in ORDER if left[why]},
+        np.array(decided, np.int8), tuple((each.tenant, each.turn_id) for each in judged),
+    )  # fmt: skip
 
 
 def from_rows(scored: Scored, coming: Coming) -> Stream:
@@ -119,7 +134,8 @@ def from_rows(scored: Scored, coming: Coming) -> Stream:
     changes = Changes(rows, before, labels[rows].astype(np.uint8), due, came, q)
     left = {UNCHOSEN: count - len(rows)} if len(rows) < count else {}
     waited = np.full(len(rows), coming.delay + coming.delay_turns * TURN_SECONDS)
-    return Stream(turns, changes, waited, np.where(chosen, labels, UNLABELLED).astype(np.int8), count, left)
+    classes, decided = np.where(chosen, labels, UNLABELLED).astype(np.int8), np.full(count, UNLABELLED, np.int8)
+    return Stream(turns, changes, waited, classes, count, left, decided)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from experts.base import SHADOW, STATUS_NAMES
 from stream.codecs import Rejected, decode_label, decoded
-from stream.records import Id, Instant, Label, Probability
+from stream.records import Id, Instant, Label, LabelName, Probability
 
 SHADOW_STATUS: Final = STATUS_NAMES[SHADOW]
 
@@ -42,6 +42,7 @@ class Judged(Struct, frozen=True, gc=False):
     score: Probability | None
     experts: tuple[Said, ...]
     scored_at: Instant
+    label: LabelName | None = None
     rounds: Annotated[int, Meta(ge=0)] = 0
     ask_label: bool | None = None
     ask_probability: Annotated[float, Meta(gt=0.0, le=1.0)] | None = None

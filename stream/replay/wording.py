@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from stream.replay.results import Read, Replay
+from stream.replay.results import Compared, Read, Replay, Run
 
 SHORT: Final = (("s", 1.0), ("min", 60.0), ("h", 3600.0), ("d", 86400.0))
 
@@ -50,5 +50,16 @@ def _tried(found: Replay) -> Iterator[str]:
         yield f"{tried.label_rate:.4g} of the turns labelled (seed {tried.seed}), {counted}"
     if tried.together > 1:
         yield f"{tried.together:,} labels learned together"
-    names = ", ".join(run.forecaster for run in found.runs)
-    yield f"forecaster{'s' if len(found.runs) > 1 else ''} {names}"
+    names = tuple(dict.fromkeys(run.forecaster for run in found.runs))
+    yield f"forecaster{'s' if len(names) > 1 else ''} {', '.join(names)}"
+    if found.candidate is not None:
+        asked = found.candidate
+        missing = f", {asked.untold:,} turns have no text any more" if asked.untold else ""
+        yield f"candidate {asked.id} (advised on {asked.scored:,} turns, slept on {asked.slept:,}{missing})"
+
+
+def changes_in_words(run: Run, one: Compared) -> str:
+    """How many verdicts of a run would be others."""
+    share = one.changed / one.turns if one.turns else 0.0
+    than = "in the published verdicts" if one.than == "published" else "without the candidate"
+    return f"{run.title}: {one.changed:,} of {one.turns:,} turns ({share:.1%}) are decided otherwise than {than}."

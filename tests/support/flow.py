@@ -84,8 +84,13 @@ class Flow:
 
     async def pending(self, turn_id: str, when: Callable[[state.Pending], bool] = lambda p: True) -> state.Pending:
         """The newest pending record of a turn of the default tenant, once `when` holds for it."""
-        key = state.pending_key("default", turn_id)
+        return await self._pending(state.pending_key("default", turn_id), when)
 
+    async def pending_of(self, verdict: Verdict, when: Callable[[state.Pending], bool]) -> state.Pending:
+        """The newest pending record of the turn of a verdict, once `when` holds for it."""
+        return await self._pending(state.pending_key(verdict.tenant, verdict.turn_id), when)
+
+    async def _pending(self, key: bytes, when: Callable[[state.Pending], bool]) -> state.Pending:
         def newest(records: list[Any]) -> state.Pending | None:
             values = [record.value for record in records if record.key == key and record.value is not None]
             return state.decode_pending(values[-1]) if values else None

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ensemble import DEFENSIVE, PERMISSIVE, Forecaster, Moments, Policy, Replay, Rounds, distance, fold, report, zero
+from ensemble.thresholds import calibrate
 from stream.simulation import UNLABELLED, Changes, Reading, Simulated, Turns, simulate
 from support.rounds import PANEL, READINGS
 
@@ -50,13 +51,17 @@ def only(turns: Turns, row: int) -> slice:
     return slice(row, row + 1)
 
 
-@pytest.mark.parametrize("policy", READINGS, ids=lambda policy: policy.name)
+BY_LABELS = Policy("by labels", (0.0, 0.0, 1.0), thresholds="rate", false_alarms=(0.5, 0.4))
+"""Calibrated from a dozen labels on."""
+
+
+@pytest.mark.parametrize("policy", [*READINGS, BY_LABELS], ids=lambda policy: policy.name)
 def test_batched_it_says_what_one_turn_and_one_label_at_a_time_say(policy: Policy) -> None:
     turns, changes = some(1)
     said = run(turns, changes, policy)
     moments = dict.fromkeys(CONTEXTS, zero(PANEL))
     forecasts, used = np.full_like(said.forecasts, np.nan), np.zeros(len(turns))
-    published = np.full(len(turns), np.nan)
+    published, labels = np.full(len(turns), np.nan), list[int]()
 
     def learn(change: int) -> None:
         row = int(changes.row[change])
@@ -77,6 +82,8 @@ def test_batched_it_says_what_one_turn_and_one_label_at_a_time_say(policy: Polic
         forecaster = Forecaster.of(moments[context], policy, PANEL)
         forecast = forecaster.forecast(turns.scores[only(turns, row)], turns.awake[only(turns, row)])
         forecasts[row], published[row], used[row] = forecast.forecasts[0], forecast.published[0], forecaster.used
+        labels.append(calibrate(moments[context], policy).applied(policy).decide(published[row]))
+    assert said.labels.tolist() == labels
     for change in range(come, len(changes)):
         learn(change)
     np.testing.assert_allclose(said.forecasts, forecasts, atol=1e-9)

@@ -160,7 +160,7 @@ def test_both_kinds_of_lines_may_come_mixed_through_a_pipe(tmp_path: Path, files
 def test_labelled_turns_are_scored_by_the_experts_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     experts = (KnowingExpert(), InstantExpert("lots", salt=1))
     monkeypatch.setattr(
-        "stream.commands.replay.open_experts", lambda settings, on_failure: Panel(experts, None, on_failure)
+        "stream.commands.replay_input.open_experts", lambda settings, on_failure: Panel(experts, None, on_failure)
     )
     file = write_lines(tmp_path / "labelled.jsonl", labelled_lines(150))
     found = told(tmp_path, file, "--delay-turns", 10)
