@@ -8,7 +8,7 @@ from stream.commands import CommandModules
 
 COMMANDS = (
     *("broker", "topics", "state", "worker", "console", "produce", "tail", "dead-letters", "labels", "forget"),
-    *("score", "evaluate", "replay", "explain", "experts", "demo"),
+    *("score", "evaluate", "replay", "explain", "experts", "gateway", "demo"),
 )
 
 

@@ -26,13 +26,13 @@ PER_SECOND, BURST = 50.0, 500
 
 
 def make_app(
-    settings: Settings, access: Access, metrics: Sequence[str] = (), options: Options | None = None
+    settings: Settings, access: Access, metrics: Sequence[str] = (), queue: Options | None = None
 ) -> web.Application:
-    """The application, not started; `metrics` are addresses of workers' `/metrics`, for what experts cost, `options`
-    say how the review queue is run."""
+    """The application, not started; `metrics` are addresses of workers' `/metrics`, for what experts cost; `queue` says
+    how the review queue is run."""
     app = application(access, Limits(BODY_BYTES, Rate(PER_SECOND, BURST)), STYLESHEET)
     add_static(app)
     live.attach(app, settings, metrics)
     turn.attach(app, settings)
-    review.attach(app, settings, options)
+    review.attach(app, settings, queue)
     return app

@@ -38,11 +38,14 @@ class Refusal(Exception):
         self.param = param
         self.headers = headers or {}
 
-    def answer(self) -> web.Response:
+    def body(self) -> dict[str, object]:
         """`{"error": {"message", "type", "param", "code"}}`."""
         kind = TYPES.get(self.status, "invalid_request_error" if self.status < 500 else "server_error")
-        error = {"message": self.message, "type": kind, "param": self.param, "code": self.code}
-        return web.json_response({"error": error}, status=self.status, headers=self.headers)
+        return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
+
+    def answer(self) -> web.Response:
+        """Its body as JSON."""
+        return web.json_response(self.body(), status=self.status, headers=self.headers)
 
 
 @web.middleware

@@ -1,11 +1,14 @@
 """Who may call, by a file of tokens that is read anew when it changes.
 
 A line is `name:token`, and after a blank what the caller may do: `tenant=NAME` binds it to one tenant, `annotators=any`
-lets it send labels in the names of others. Blank lines and those that begin with `#` are passed over. A name may have
+lets it send labels in the names of others. A token that begins with `whsec_` is never sent: it signs webhooks (Standard
+Webhooks), and its rest is the key in base64. Blank lines and those that begin with `#` are passed over. A name may have
 several tokens, so that one can be replaced without an outage."""
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hmac
 import re
 from collections.abc import Sequence
@@ -23,6 +26,9 @@ log = structlog.get_logger()
 SETTING = "AEGIS_TOKENS_FILE"
 SHORTEST = 16
 """Characters of a token: fewer could be guessed. `openssl rand -hex 32` makes 64."""
+SIGNING = "whsec_"
+SHORTEST_KEY = 24
+"""Bytes of a key that signs, as Standard Webhooks asks."""
 NAME = re.compile(r"[^\s:,]{1,128}")
 """Of a caller: it becomes an annotator's name, which the contract allows 128 characters."""
 TOKEN = re.compile(r"[\x21-\x7e]+")
@@ -44,6 +50,8 @@ class Entry:
 
     caller: Caller
     digest: bytes = field(repr=False)
+    key: bytes | None = field(default=None, repr=False)
+    """What signs, of a secret of webhooks; such an entry lets nobody in by itself."""
 
 
 def parse(text: str) -> list[Entry]:
@@ -79,7 +87,20 @@ def _entry(number: int, line: str) -> Entry:
             raise ValueError(
                 f"line {number}: after the token may stand `tenant=NAME` and `annotators=any`, no other word"
             )
-    return Entry(Caller(name, tenant, names_annotators), digest_of(token))
+    return Entry(Caller(name, tenant, names_annotators), digest_of(token), _key(number, token))
+
+
+def _key(number: int, token: str) -> bytes | None:
+    if not token.startswith(SIGNING):
+        return None
+    try:
+        key = base64.b64decode(token.removeprefix(SIGNING), validate=True)
+    except binascii.Error:
+        key = b""
+    if len(key) < SHORTEST_KEY:
+        remedy = f'echo "{SIGNING}$(openssl rand -base64 32)"'
+        raise ValueError(f"line {number}: after {SIGNING} stand {SHORTEST_KEY} bytes or more in base64: {remedy}")
+    return key
 
 
 def digest_of(token: str) -> bytes:
@@ -104,7 +125,7 @@ class Tokens:
         """Whose token it is. Takes as long whether it is one or not, and whichever it is."""
         digest, found = digest_of(token), None
         for entry in self.entries():
-            if hmac.compare_digest(entry.digest, digest):
+            if hmac.compare_digest(entry.digest, digest) and entry.key is None:
                 found = entry
         return found
 

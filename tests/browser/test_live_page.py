@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from support.browsing import SECONDS, ConsoleProcess, aside, barriers, browsing, chromium, complaints
 from support.flow import Flow, flowing, label, turn, unique
@@ -15,7 +15,8 @@ from support.kafka import Record
 
 TENANTS = ("acme", "globex", "initech")
 LABELLED = 12
-DESKTOP, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
+DESKTOP: Final[ViewportSize] = {"width": 1440, "height": 900}
+PHONE: Final[ViewportSize] = {"width": 390, "height": 844}
 
 
 @dataclass(frozen=True)
@@ -192,9 +193,9 @@ def test_a_turn_that_nobody_knows_is_said_to_be_unknown(site: Site) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_axe_finds_nothing_serious(site: Site, page: Page, scheme: str, size: dict[str, int]) -> None:
+def test_axe_finds_nothing_serious(site: Site, page: Page, scheme: str, size: ViewportSize) -> None:
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
-    page.set_viewport_size({"width": size["width"], "height": size["height"]})
+    page.set_viewport_size(size)
     page.reload()
     expect(page.locator("#context .facts")).to_be_visible()
     expect(page.locator("#experts tbody tr")).to_have_count(3)

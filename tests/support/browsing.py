@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from stream.settings import Settings
@@ -86,15 +86,15 @@ class ConsoleProcess:
             self._process = subprocess.Popen(
                 command, cwd=ROOT, env=self._environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
-        found = eventually(self._listening, 60.0, "the console")
-        self._port = int(found[1])
+        self._port = eventually(self._listening, 60.0, "the console")
         return self
 
-    def _listening(self) -> re.Match[str] | None:
+    def _listening(self) -> int | None:
         assert self._process is not None
         said = self._log.read_text(errors="replace")
         assert self._process.poll() is None, f"the console ended with {self._process.returncode}:\n{said[-3000:]}"
-        return re.search(r"the console is at http://[^:]+:(\d+)", said)
+        found = re.search(r"the console is at http://[^:]+:(\d+)", said)
+        return None if found is None else int(found[1])
 
     def stop(self) -> None:
         """SIGTERM: it must end well, and have logged no traceback."""

@@ -1,31 +1,29 @@
-"""The review page in a real browser: an application that serves it, and turns of our own that are harmless."""
+"""The review page in a real browser: a console of its own process's loop, served to a real Chromium."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
+import pytest
 from aiohttp import web
 
-from stream.console.pages import add_static
-from stream.console.review.app import attach
+from stream.console.app import make_app
 from stream.console.review.options import Options
 from stream.settings import Settings
 from stream.web.access import Access
-from stream.web.limits import Limits
-from stream.web.serving import application
 
-HOST = "127.0.0.1"
-BODY_BYTES = 65_536
+HOST: Final = "127.0.0.1"
+CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser")
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium (apt install chromium)")
 
 
 @asynccontextmanager
 async def serving(settings: Settings, options: Options | None = None, port: int = 0) -> AsyncIterator[str]:
-    """Yields the address of a console that has the review page alone."""
-    app = application(Access.of(settings, HOST), Limits(BODY_BYTES))
-    add_static(app)
-    attach(app, settings, options)
-    runner = web.AppRunner(app, access_log=None)
+    """Yields the address of a console under these settings."""
+    runner = web.AppRunner(make_app(settings, Access.of(settings, HOST), queue=options), access_log=None)
     await runner.setup()
     try:
         await web.TCPSite(runner, HOST, port).start()

@@ -29,15 +29,16 @@ class Options:
     exporters: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, chosen: Mapping[str, Any]) -> Options:
-        """From the parameters that `review_options` adds to a command."""
+    def of(cls, chosen: Mapping[str, Any], local: str | None) -> Options:
+        """From the parameters that `review_options` adds to a command. `local`, who calls where nobody signs in, may
+        export: whoever runs the console on this machine can read the topics, too."""
         return cls(
             order=chosen["order"],
             most=chosen["most_waiting"],
             annotators=chosen["annotators"],
             overlap=chosen["overlap"],
             lease=chosen["lease"],
-            exporters=frozenset(chosen["may_export"]),
+            exporters=frozenset(chosen["may_export"]) | ({local} if local is not None else set()),
         )
 
 
