@@ -86,7 +86,7 @@ class ConsoleProcess:
             self._process = subprocess.Popen(
                 command, cwd=ROOT, env=self._environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
-        self._port = eventually(self._listening, 60.0, "the console")
+        self._port = eventually(self._listening, 60.0, "the console") or 0
         return self
 
     def _listening(self) -> int | None:

@@ -139,7 +139,7 @@ export class Contexts {
   make(index) {
     const node = h("div.tr", { role: "row", id: `row-${index}`, "aria-rowindex": index + 2, onclick: () => this.open(index) }, ...HEADS.map((_, place) => h(`span.c${place}`, { role: "gridcell" })));
     const [name, , , , , regret, leads] = node.children;
-    name.append(h("i.flag", { "aria-hidden": "true" }), h("b"), h("span"));
+    name.append(h("i.flag", { "aria-hidden": "true" }), h("b"), " ", h("span"));
     regret.append(h("span.bar", { "aria-hidden": "true" }, h("i")), h("span.value"));
     leads.append(h("span.who"), h("span.value"));
     node.dataset.index = index;
