@@ -64,9 +64,7 @@ def page(site: Site) -> Iterator[Page]:
     page = context.new_page()
     found = complaints(page)
     page.goto(f"{site.console.address}/")
-    expect(page.get_by_role("grid", name="Contexts")).to_have_attribute(
-        "aria-rowcount", re.compile("[4-9]"), timeout=30e3
-    )
+    expect(page.get_by_role("grid", name="Contexts")).to_have_attribute("aria-rowcount", re.compile("[4-9]"))
     yield page
     context.close()
     assert not found
@@ -85,11 +83,11 @@ def test_what_is_published_now_is_seen_without_a_reload(site: Site, page: Page) 
     site.publish(tenant, 6, 6)
     page.get_by_label("Filter contexts by name").fill(tenant)
     row = page.locator("#rows [role=row]").filter(has_text=tenant)
-    expect(row).to_be_visible(timeout=30e3)
+    expect(row).to_be_visible()
     row.click()
     expect(page.get_by_role("heading", name=f"{tenant}/user")).to_be_visible()
     facts = page.locator("#context .facts")
-    expect(facts).to_contain_text("Labels learned6", timeout=30e3)
+    expect(facts).to_contain_text("Labels learned6")
     expect(facts).to_contain_text("Verdicts seen6")
     experts = page.get_by_role("region", name="Experts in this context")
     expect(experts.get_by_role("row")).to_have_count(4)
@@ -98,7 +96,7 @@ def test_what_is_published_now_is_seen_without_a_reload(site: Site, page: Page) 
 
 
 def test_a_healthy_stream_says_so_and_names_its_worker(site: Site, page: Page) -> None:
-    expect(page.locator("#verdict")).to_have_attribute("data-level", "good", timeout=30e3)
+    expect(page.locator("#verdict")).to_have_attribute("data-level", "good")
     expect(page.get_by_role("heading", name="All is well")).to_be_visible()
     expect(page.locator("#partitions tbody tr")).to_have_count(site.flow.settings.partitions)
     owner = page.locator("#partitions tbody tr td:last-child").first
@@ -110,7 +108,7 @@ def test_a_dead_letter_is_shown_by_its_reason_and_place_and_never_by_its_words(s
     words = "these words must not be on the page"
     [sent] = aside(site.flow.send(site.flow.names.turns, Record(words.encode(), b"k")))
     letters = page.locator("#letters")
-    expect(letters).to_contain_text("not_json", timeout=30e3)
+    expect(letters).to_contain_text("not_json")
     expect(letters).to_contain_text(f"{sent.topic}[{sent.partition}]@{sent.offset}")
     assert words not in page.content()
 
@@ -181,7 +179,7 @@ def test_a_turn_is_explained_on_a_page_of_its_own(site: Site, page: Page) -> Non
     page.get_by_label("Explain a turn, by its id").fill(first)
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name=f"Turn {first}")).to_be_visible()
-    expect(page.locator("#decision")).to_contain_text("permissive", timeout=30e3)
+    expect(page.locator("#decision")).to_contain_text("permissive")
     expect(page.locator("#experts tbody tr")).to_have_count(3)
     expect(page.locator("#sum")).to_contain_text("as published")
     assert not barriers(page)
@@ -190,7 +188,7 @@ def test_a_turn_is_explained_on_a_page_of_its_own(site: Site, page: Page) -> Non
 def test_a_turn_that_nobody_knows_is_said_to_be_unknown(site: Site) -> None:
     page = site.browser.new_page()  # the answer 404 is an error in the browser's console, and right
     page.goto(f"{site.console.address}/turn/nobody-has-this-id")
-    expect(page.get_by_role("status")).to_contain_text("No verdict of this turn was found", timeout=30e3)
+    expect(page.get_by_role("status")).to_contain_text("No verdict of this turn was found")
     page.close()
 
 
@@ -210,11 +208,11 @@ def test_axe_finds_nothing_serious(site: Site, page: Page, scheme: str, size: Vi
 def test_a_console_that_ends_is_missed_and_found_again(site: Site) -> None:
     page = site.browser.new_page()  # a connection that is refused is an error in the browser's console
     page.goto(f"{site.console.address}/")
-    expect(page.locator("#feed")).to_have_text("live", timeout=30e3)
+    expect(page.locator("#feed")).to_have_text("live")
     site.console.stop()
     banner = page.get_by_role("alert")
-    expect(banner).to_contain_text("The console does not answer", timeout=30e3)
+    expect(banner).to_contain_text("The console does not answer")
     site.console.start()
-    expect(banner).to_be_hidden(timeout=30e3)
+    expect(banner).to_be_hidden()
     expect(page.locator("#feed")).to_have_text("live")
     page.close()

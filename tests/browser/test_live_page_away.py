@@ -65,7 +65,7 @@ def test_a_broker_that_goes_is_said_with_since_when_and_comes_back_by_itself(tmp
             page = browser.new_page()
             page.goto(f"{console.address}/")
             banner = page.locator("#away")
-            expect(page.get_by_role("link", name="no worker runs")).to_be_visible(timeout=30e3)
+            expect(page.get_by_role("link", name="no worker runs")).to_be_visible()
             expect(banner).to_be_hidden()
 
             embedded.stop(folder)
@@ -77,7 +77,7 @@ def test_a_broker_that_goes_is_said_with_since_when_and_comes_back_by_itself(tmp
             embedded.start(folder, port)
             expect(banner).to_be_hidden(timeout=60e3)
             write(settings, names.verdicts, Record(encode(verdict("back/user")), b"c"))
-            expect(page.locator("#rows")).to_contain_text("back", timeout=30e3)
+            expect(page.locator("#rows")).to_contain_text("back")
     finally:
         if embedded.status(folder):
             embedded.stop(folder)
@@ -103,7 +103,7 @@ def test_names_that_are_markup_are_shown_as_text(broker: str, tmp_path: Path) ->
         found = complaints(page)
         page.goto(f"{console.address}/")
         for part in ("#rows", "#experts", "#letters", "#alarms", "#context"):
-            expect(page.locator(part)).to_contain_text("<b>bold</b>", timeout=30e3)
+            expect(page.locator(part)).to_contain_text("<b>bold</b>")
         page.get_by_role("button", name=HOSTILE).first.click()
         expect(page.get_by_role("heading", name=context)).to_be_visible()
         assert page.locator("img, main b:text-is('bold')").count() == 0
@@ -121,7 +121,7 @@ def test_a_console_without_topics_says_what_to_do(broker: str, tmp_path: Path) -
     ):  # fmt: skip
         page = browser.new_page()
         page.goto(f"{console.address}/")
-        expect(page.get_by_role("heading", name="Topics are missing")).to_be_visible(timeout=30e3)
+        expect(page.get_by_role("heading", name="Topics are missing")).to_be_visible()
         expect(page.get_by_role("alert")).to_contain_text("run `aegis topics create`")
         page.goto(f"{console.address}/?context=nobody%2Fuser")
-        expect(page.locator("#context")).to_contain_text("Nothing is known of this context", timeout=30e3)
+        expect(page.locator("#context")).to_contain_text("Nothing is known of this context")

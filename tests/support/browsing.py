@@ -19,7 +19,7 @@ from typing import Any, Final, Self, TypeVar
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from stream.settings import Settings
 from support.kafka import eventually
@@ -30,6 +30,7 @@ NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-
 SECONDS: Final = 30.0
 """Deadline for anything to be seen, on a busy machine; not an expectation."""
 STOP_SECONDS: Final = 20.0
+expect.set_options(timeout=SECONDS * 1000)
 TAGS: Final = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
 
 
