@@ -136,7 +136,7 @@ class Contexts:
             found = self.known[name] = Context(name)
             if len(self.known) > MOST:
                 self.dropped += 1
-                self._on_drop(self.known.popitem(last=False)[0])
+                self._on_drop(self.known.popitem(last=False)[1])
         else:
             self.known.move_to_end(name)
         return found
