@@ -19,6 +19,7 @@ from support.browsing import ConsoleProcess, aside, browsing, chromium, complain
 from support.flow import made
 from support.kafka import Record, produce
 
+TOKEN = "0123456789abcdef0123456789abcdef"
 HOSTILE = "<img src=x onerror=\"document.title='harmed'\"><b>bold</b>"
 
 
@@ -109,6 +110,30 @@ def test_names_that_are_markup_are_shown_as_text(broker: str, tmp_path: Path) ->
         assert page.locator("img, main b:text-is('bold')").count() == 0
         assert page.title() == "Live · Aegis"
         assert not found
+
+
+def test_one_whose_sign_in_has_run_out_is_asked_to_sign_in_again(broker: str, tmp_path: Path) -> None:
+    chromium()
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"anna:{TOKEN}\n")
+    with (
+        made(broker, tmp_path, tokens_file=tokens) as settings,
+        ConsoleProcess(settings, tmp_path / "console.log") as console,
+        browsing() as browser,
+    ):
+        page = browser.new_page()
+        page.goto(f"{console.address}/?range=900")
+        page.get_by_label("Token").fill(TOKEN)
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.locator("#feed")).to_have_text("live")
+        expect(page.locator(".caller")).to_have_text("anna")
+        expect(page.get_by_role("button", name="15 min")).to_have_attribute("aria-pressed", "true")
+
+        tokens.write_text(f"ben:{TOKEN[::-1]}\n")
+        console.stop()
+        console.start()
+
+        expect(page.get_by_label("Token")).to_be_visible()
 
 
 def test_a_console_without_topics_says_what_to_do(broker: str, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import click
 import msgspec
 from playwright.sync_api import Browser, Page, expect
 
+from stream import broker as embedded
 from stream import topics_admin
 from stream.settings import Settings
 from support.broker import broker_for_tests
@@ -90,13 +91,17 @@ def _site(folder: Path, experts: tuple[str, ...] | None) -> Iterator[Site]:
     with broker_for_tests(folder / "broker") as bootstrap:
         settings = Settings.load(
             broker=bootstrap, app_id="aegis", topic_prefix="aegis.", partitions=8, data_dir=folder / "state",
-            experts=experts, tenant_policies={"globex": "defensive", "tyrell": "defensive"},
+            experts=experts, http_port=embedded.free_port(), tenant_policies={"globex": "defensive", "tyrell": "defensive"},
         )  # fmt: skip
         asyncio.run(topics_admin.create(settings))
         with WorkerProcess(settings, folder / "worker.log", REAL) as worker:
             worker.ready(READY)
-            with ConsoleProcess(settings, folder / "console.log", "--as", "anna") as console:
+            with ConsoleProcess(settings, folder / "console.log", *_options(settings)) as console:
                 yield Site(settings, console)
+
+
+def _options(settings: Settings) -> tuple[str, ...]:
+    return "--as", "anna", "--metrics-url", f"http://127.0.0.1:{settings.http_port}/metrics"
 
 
 @contextmanager

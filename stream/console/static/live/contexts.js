@@ -8,7 +8,7 @@ const ROW = 34; // px, as in the style sheet
 const PAGE = 100;
 const EVERY = 2_000; // ms between two looks at the rows in sight
 const KEPT = 12; // pages
-const HEADS = ["Context", "Verdicts/s", "Unsafe", "Labels", "Loss", "Regret, of bound", "Leads"];
+const HEADS = ["Context", "Verdicts/s", "Unsafe", "Labels", "Loss", "Of bound", "Leads"];
 
 export class Contexts {
   constructor(root, place, choose) {
