@@ -209,9 +209,9 @@ async function showAfter() {
 async function showExperts() {
   const { verdict } = await api.experts(last.turn);
   const experts = by("experts");
-  drawExperts(experts, verdict, last.label);
+  drawExperts(experts, verdict, last.label, turn?.turn === last.turn);
   experts.hidden = false;
-  say(`Saved as ${LABELS[last.label].toLowerCase()}. ${compared(verdict, last.label)}`);
+  say(`You said ${LABELS[last.label].toLowerCase()}. ${compared(verdict, last.label)}`);
 }
 
 function skip() {
@@ -236,6 +236,8 @@ function back() {
 function rest() {
   show("resting");
   turn = null;
+  nodes.text.textContent = "";
+  nodes.before.replaceChildren();
   wellbeing.rested();
   drawState();
   by("rest-title").focus();
@@ -263,6 +265,8 @@ function choose(label) {
 // By its own key, which nobody presses on the way to another label, as one does with arrows.
 function chooseByKey(label) {
   choose(label);
+  // So that Enter saves, whatever button was pressed last.
+  choices.find((choice) => choice.checked).focus({ preventScroll: true });
   if (label === "safe" && prefs.quick === "on") save();
 }
 
@@ -364,6 +368,12 @@ function applied() {
   if (turn !== null) drawText();
 }
 
+// After a dialog: not on the button that opened it, which Enter would press again.
+function refocus() {
+  if (phase === "labelling") nodes.turn.focus({ preventScroll: true });
+  else if (phase === "after") by("go-on").focus({ preventScroll: true });
+}
+
 function wire() {
   chips(by("critical"), CRITICAL);
   chips(by("fine"), FINE);
@@ -382,6 +392,7 @@ function wire() {
     },
   };
   for (const [id, work] of Object.entries(clicks)) by(id).addEventListener("click", work);
+  for (const dialog of document.querySelectorAll("dialog")) dialog.addEventListener("close", refocus);
   document.addEventListener("keydown", pressed);
   addEventListener("beforeunload", (event) => {
     if (busy) event.preventDefault();
