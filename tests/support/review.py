@@ -6,6 +6,7 @@ import shutil
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,10 +14,14 @@ import pytest
 from aiohttp import web
 from playwright.async_api import Browser, BrowserContext, Error, Page, Response, async_playwright
 
+from stream.codecs import encode
 from stream.console.app import make_app
 from stream.console.review.options import Options
+from stream.records import Opinion, Source, Turn, Verdict
 from stream.settings import Settings
+from stream.topics import TopicNames
 from stream.web.access import Access
+from support.kafka import Record, produce
 
 HOST: Final = "127.0.0.1"
 CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -54,9 +59,10 @@ class Annotator:
         try:
             await self.page.wait_for_selector(f'#review[data-phase="{phase}"]:not([aria-busy])')
         except Error as error:
-            shown = await self.page.evaluate("document.querySelector('#review')?.outerHTML.slice(0, 160)")
-            told = await self.text("#trouble-text"), await self.text("#status")
-            raise AssertionError(f"the page did not come to {phase}: {shown} {told} {self.troubles} {[(a.url[-24:], a.status) for a in self.answers][-12:]}") from error
+            shown = await self.page.evaluate("document.getElementById('review')?.dataset.phase")
+            told = (await self.text("#trouble-text"), await self.text("#status"), self.troubles)
+            asked = [f"{answer.status} {answer.url}" for answer in self.answers[-5:]]
+            raise AssertionError(f"the page is at {shown}, not at {phase}: {told}, {asked}") from error
 
     async def reads(self, text: str) -> None:
         """Waits until this turn is the one to label."""
@@ -120,3 +126,20 @@ def tokens(folder: Path, lines: Mapping[str, str]) -> Path:
 
 def token_of(name: str) -> str:
     return f"{name}-0123456789abcdef"
+
+
+async def judged(settings: Settings, *turns: Turn, scores: tuple[float, ...] = (0.125, 0.875)) -> list[Verdict]:
+    """Turns and the verdicts that a worker would give them, without a worker: for tests of what only reads both."""
+    names, verdicts = TopicNames.of(settings), []
+    for said in turns:
+        key = said.conversation_id.encode()
+        (place,) = await produce(settings.broker, names.turns, [Record(encode(said), key)])
+        experts = tuple(Opinion(f"expert{n}", "1", score, 1 / len(scores), "ok") for n, score in enumerate(scores))
+        verdict = Verdict(
+            *(said.turn_id, said.conversation_id, said.tenant, said.role, "needs_caution", sum(scores) / len(scores)),
+            *("permissive", {"harassment": 0.5}, experts, f"{said.tenant}/{said.role}", 0),
+            *(Source(place.topic, place.partition, place.offset), datetime.now(UTC), 3, {}),
+        )
+        await produce(settings.broker, names.verdicts, [Record(encode(verdict), key)])
+        verdicts.append(verdict)
+    return verdicts
