@@ -7,7 +7,7 @@ LOCKS  := deploy/requirements
 export UV_SYSTEM_CERTS := 1
 COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml
 
-.PHONY: setup setup-test setup-train base lock demo test lint contracts bench-stream bench-e2e bench-sizes bench-experts bench-guard bench-bounds bench-ensemble bench-streams bench-tenants bench-hostile bench-recovery chaos clean
+.PHONY: setup setup-test setup-train base lock demo test lint contracts bench-stream bench-e2e bench-sizes bench-experts bench-guard bench-bounds bench-ensemble bench-streams bench-tenants bench-hostile bench-recovery bench-console screenshots chaos clean
 
 setup: $(VENV)/.runtime
 setup-test: $(VENV)/.test
@@ -114,6 +114,15 @@ bench-tenants: setup-test
 # Ten minutes: a million pending turns, and how long a worker and others need to be ready with them.
 bench-recovery: setup-test
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.recovery --output deploy/benchmarks/bench-recovery $(ARGS)
+
+# Eleven minutes: the live page in headless Chromium, with 10,000 contexts and 1,000 verdicts a second.
+# ARGS="--minutes 3" for less.
+bench-console: setup-test
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.console --output deploy/benchmarks/console $(ARGS)
+
+# The pictures of the console in the README: a broker, a worker and traffic of five minutes; needs Chromium.
+screenshots: setup-test
+	PYTHONPATH=tests $(BIN)/python -m screenshots --output deploy/docs $(ARGS)
 
 # Half an hour: workers, brokers, networks, disks and clocks fail over live traffic, with a report. What passed is kept in
 # the report, and a command that was interrupted goes on. ARGS="--scenario storm --seed 7 --again" for one of its pieces;

@@ -9,13 +9,14 @@ from typing import Final, Literal, NamedTuple
 from stream.settings import Settings
 from stream.topics import TopicNames, contract
 
-Role = Literal["worker", "producer", "labeller", "reader", "mender", "operator"]
+Role = Literal["worker", "producer", "labeller", "reader", "mender", "console", "operator"]
 ROLES: Final[dict[Role, str]] = {
     "worker": "aegis worker",
     "producer": "aegis produce; whoever publishes turns",
     "labeller": "aegis produce --topic labels; whoever publishes labels",
     "reader": "aegis tail; whoever reads verdicts, weights and dead letters",
     "mender": "aegis dead-letters list|show|replay",
+    "console": "aegis console, with its review queue",
     "operator": "aegis topics, experts enable|shadow|disable, labels, forget; no worker may run as one",
 }
 
@@ -52,6 +53,14 @@ def grants(settings: Settings, role: Role) -> Sequence[Grant]:
             Grant(operations, every),
             Grant(("Read",), (*looks, names.experts, names.requests), group=settings.app_id),
             Grant(("Write",), (names.experts, names.requests, names.moments)),  # moments.v1: where turns can be
+        )
+    if role == "console":
+        # turns.v1: the review queue shows texts by offset; changelog and moments: what explains a turn.
+        looks = (names.turns, names.labels, names.verdicts, names.dead_letters, names.changelog)
+        return (
+            Grant(("Read",), (*looks, names.weights, names.experts, names.requests, names.moments)),
+            Grant(("Write",), (names.labels,)),
+            Grant(("Describe",), group=settings.app_id),  # who owns what, and how far it has come
         )
     if role == "mender":
         return (Grant(("Read",), (names.dead_letters,)), Grant(("Write",), (names.turns, names.labels)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -11,7 +11,7 @@ from stream.commands import hush
 from stream.console.review.options import Options, review_options
 from stream.settings import Settings
 
-DRAIN: float = 2.0
+DRAIN: Final = 2.0
 """Seconds for answers under way when it is told to end: none takes long but the events, which are let go at once."""
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from aiohttp import web
 
-from stream.console import live
+from stream.console import live, turn
 from stream.console.pages import add_static
 from stream.console.review import app as review
 from stream.console.review.options import Options
@@ -32,6 +32,13 @@ def make_app(
     how the review queue is run."""
     app = application(access, Limits(BODY_BYTES, Rate(PER_SECOND, BURST)), STYLESHEET)
     add_static(app)
+    app.add_routes([web.get("/healthz", _healthy), web.get("/readyz", _healthy)])
     live.attach(app, settings, metrics)
+    turn.attach(app, settings)
     review.attach(app, settings, queue)
     return app
+
+
+async def _healthy(request: web.Request) -> web.Response:
+    """Ready without a broker, too: that it is away is what the page has to tell then."""
+    return web.Response(text="ok\n")

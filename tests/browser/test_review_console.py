@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_playwright_python.async_playwright import Axe
+from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]
 
 from stream import broker as embedded
 from stream import topics_admin
@@ -18,9 +18,10 @@ from stream.records import LabelName, Utterance
 from stream.settings import Settings
 from stream.topics import TopicNames
 from support.broker import NAMED, Namespace
+from support.browsing import TAGS, ConsoleProcess
 from support.flow import label, record_of, turn, unique
 from support.kafka import consume_until, produce
-from support.review import Annotator, browsing, console, judged, needs_chromium, serving, token_of, tokens
+from support.review import Annotator, browsing, judged, needs_chromium, serving, token_of, tokens
 
 pytestmark = needs_chromium
 
@@ -31,7 +32,7 @@ CHOICES: tuple[LabelName, ...] = ("safe", "needs_caution", "unsafe")
 
 async def serious(page: Any) -> list[str]:
     """What axe-core finds that keeps somebody from using the page."""
-    found = (await Axe().run(page)).response["violations"]
+    found = (await Axe().run(page, options={"runOnly": {"type": "tag", "values": list(TAGS)}})).response["violations"]
     return [
         f"{one['id']}: {node['target']} {node['failureSummary']}"
         for one in found
@@ -146,10 +147,10 @@ async def test_a_broker_that_is_gone_is_said_and_what_was_chosen_is_saved_when_i
         await topics_admin.create(settings)
         said, other = (turn(unique("turn"), text, conversation_id="c") for text in ("Still there?", "And now?"))
         await judged(settings, said, other)
-        with console(settings, tmp_path) as address:
+        with ConsoleProcess(settings, tmp_path / "console.log") as console:
             async with browsing() as people:
                 ann = await people.annotator()
-                await ann.open(address)
+                await ann.open(console.address)
                 embedded.stop(tmp_path)
                 await ann.page.wait_for_selector("#trouble:not([hidden])")
                 assert "does not answer" in await ann.text("#trouble")

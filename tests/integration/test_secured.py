@@ -17,6 +17,8 @@ from confluent_kafka.admin import AclBinding, AclOperation
 from stream import acls, connection, growth, topics_admin
 from stream.__main__ import cli
 from stream.commands.experts_modes import set_mode
+from stream.console.live.reader import TopicReader
+from stream.console.live.state import Live
 from stream.errors import BrokerError, SettingsError, TopicsError, WriteError
 from stream.following import existing
 from stream.rights import refuse_lacking
@@ -27,7 +29,7 @@ from support.acls import allow, allow_nothing, bindings
 from support.authority import Authority
 from support.broker import Namespace
 from support.flow import Flow, label, record_of, turn, unique, votes_of
-from support.kafka import Record, produce
+from support.kafka import Record, eventually_async, produce
 from support.secured import PASSWORDS, Secured, secured
 from support.worker_process import WorkerProcess, environment
 
@@ -252,6 +254,23 @@ async def test_a_role_may_do_its_own_work_and_not_that_of_another(broker_asking:
         await Sender(settings, names.turns).start()
     refused = await _refused(settings, names.verdicts)
     assert "grant what `aegis topics acls` prints" in refused
+
+
+async def test_a_console_follows_all_that_it_shows_with_the_rights_of_its_role(
+    broker_asking: Secured, plain: Settings
+) -> None:
+    settings, names = client(plain, broker_asking.scram()), TopicNames.of(plain)
+    allow(broker_asking.plain, granted(settings, "console", WORKER))
+    live = Live(settings)
+    reader = TopicReader(settings, live.link, live.take, live.looked, live.counted_back)
+    following = asyncio.create_task(reader.run())
+    try:
+        await produce(broker_asking.plain, names.dead_letters, [Record(b"x", b"k")])
+        await eventually_async(lambda: live.letters.reasons and live.lag.look, awaited="a dead letter and the lag")
+    finally:
+        following.cancel()
+    assert (live.link.state, len(live.lag.told()["partitions"])) == ("up", settings.partitions)
+    assert "grant what `aegis topics acls` prints" in await _refused(settings, names.verdicts)
 
 
 async def _refused(settings: Settings, topic: str) -> str:

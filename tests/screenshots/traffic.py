@@ -1,5 +1,7 @@
 """Traffic as on a small site, made of the conversations that ship with the package: turns of several tenants, what
-people say of some of them a little later, and now and then a message that nobody can use."""
+people say of some of them a little later, and now and then a message that nobody can use.
+
+`python -m screenshots.traffic SETTINGS SECONDS PER_SECOND` sends it from a process of its own."""
 
 from __future__ import annotations
 
@@ -8,11 +10,14 @@ import heapq
 import itertools
 import json
 import random
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
+
+import msgspec
 
 from stream import connection
 from stream.demo.script import load
@@ -27,7 +32,7 @@ WRONG: Final = 0.06
 """Of the labels: people are not of one mind."""
 DELAY: Final = (2.0, 25.0)
 """Seconds from a turn to its label."""
-BAD_EVERY: Final = 150
+BAD_EVERY: Final = 180
 """Turns between two messages that nobody can use."""
 BAD: Final = (
     b"this is no JSON",
@@ -92,3 +97,7 @@ def _label(made: Made, rng: random.Random) -> dict[str, Any]:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+if __name__ == "__main__":
+    asyncio.run(publish(Settings(**msgspec.json.decode(sys.argv[1])), float(sys.argv[2]), float(sys.argv[3])))

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import shutil
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,11 +21,11 @@ from stream.records import Opinion, Source, Turn, Verdict
 from stream.settings import Settings
 from stream.topics import TopicNames
 from stream.web.access import Access
-from support.kafka import Record, eventually, produce
-from support.worker_process import ROOT, STOP_SECONDS, environment
+from support.browsing import NAMES
+from support.kafka import Record, produce
 
 HOST: Final = "127.0.0.1"
-CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser")
+CHROMIUM: Final = next(filter(None, map(shutil.which, NAMES)), None)
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium (apt install chromium)")
 
 
@@ -42,30 +39,6 @@ async def serving(settings: Settings, options: Options | None = None, port: int 
         yield f"http://{HOST}:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
-
-
-@contextmanager
-def console(settings: Settings, folder: Path) -> Iterator[str]:
-    """Yields the address of `aegis console` in a process of its own, which must end well when it is told to."""
-    command = (sys.executable, "-m", "stream", "console", "--port", "0")
-    log = folder / "console.log"
-    with log.open("wb") as said:
-        process = subprocess.Popen(command, cwd=ROOT, env=environment(settings), stdout=said, stderr=said)
-
-    def address() -> str | None:
-        assert process.poll() is None, log.read_text()
-        found = re.search(r"the console is at (\S+)", log.read_text())
-        return found[1] if found else None
-
-    try:
-        yield eventually(address, awaited="a console that listens")
-        process.terminate()
-        assert process.wait(STOP_SECONDS) == 0
-        assert "Traceback" not in log.read_text()
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
 
 
 @dataclass

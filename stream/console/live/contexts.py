@@ -99,7 +99,7 @@ COLUMNS: Final = (
 class Contexts:
     """By name, those used last at the end. `changes` counts what a list may have to show anew."""
 
-    def __init__(self, dropped: Callable[[str], None] = lambda name: None) -> None:
+    def __init__(self, dropped: Callable[[Context], None] = lambda context: None) -> None:
         self.known: OrderedDict[str, Context] = OrderedDict()
         self.dropped = 0
         self.changes = 0
@@ -125,9 +125,10 @@ class Contexts:
 
     def gone(self, name: str) -> None:
         """A tombstone: nothing is known of it any more."""
-        if self.known.pop(name, None) is not None:
+        context = self.known.pop(name, None)
+        if context is not None:
             self.changes += 1
-            self._on_drop(name)
+            self._on_drop(context)
 
     def _of(self, name: str) -> Context:
         found = self.known.get(name)
@@ -135,7 +136,7 @@ class Contexts:
             found = self.known[name] = Context(name)
             if len(self.known) > MOST:
                 self.dropped += 1
-                self._on_drop(self.known.popitem(last=False)[0])
+                self._on_drop(self.known.popitem(last=False)[1])
         else:
             self.known.move_to_end(name)
         return found

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -18,10 +18,10 @@ from stream.console.live.lag import Look
 from stream.console.live.link import Link
 from stream.console.live.polling import Poller
 from stream.errors import StreamError
-from stream.reading import reader
+from stream.reading import FETCH_BYTES
 from stream.refusals import unseen, why_not
 from stream.settings import Settings
-from stream.topics import TopicNames
+from stream.topics import METADATA_MS, TopicNames
 from stream.topics_admin import topics_of
 
 log = structlog.get_logger()
@@ -43,6 +43,12 @@ STEP: Final = 15.0
 """Seconds between two of the moments at which turns are counted back."""
 FAILURES: Final = (KafkaError, OSError, TimeoutError, StreamError, ValueError)
 """What a connection that ends raises; aiokafka has ValueErrors among them (an address that is none)."""
+
+FETCHING: Final = {
+    "max_partition_fetch_bytes": FETCH_BYTES,
+    "fetch_max_wait_ms": 200,
+    "metadata_max_age_ms": METADATA_MS,
+}
 
 Take = Callable[[str, list[Any]], None]
 
@@ -78,39 +84,50 @@ class TopicReader:
     async def run(self) -> None:
         """For ever."""
         while True:
+            before = self._link.state
             try:
                 await self._connected()
             except FAILURES as error:
                 reason = await why_not(self._settings, PATIENCE) or "it does not answer"
                 self._link.down(time.time(), reason)
-                log.warning("broker_gone", broker=self._settings.broker, error=type(error).__name__)
+                if before != "down":
+                    log.warning("broker_gone", broker=self._settings.broker, error=type(error).__name__)
             await asyncio.sleep(EVERY)
 
     async def _connected(self) -> None:
         """Read until the connection ends; then raises what ended it."""
-        async with AsyncExitStack() as stack:
-            admin = connection.admin(self._settings, request_timeout_ms=int(PATIENCE * 1000))
-            stack.push_async_callback(admin.close)
+        admin = connection.admin(self._settings, request_timeout_ms=int(PATIENCE * 1000))
+        closing: list[Callable[[], Awaitable[None]]] = [admin.close]
+        try:
             async with asyncio.timeout(PATIENCE * 2):
                 await admin.start()
                 partitions = await self._there(admin)
-            if not partitions:
-                return
-            consumer = await stack.enter_async_context(reader(self._settings, reset="earliest"))
-            self._link.up(time.time())
-            poller = Poller(self._settings, consumer, admin)
-            await self._assign(consumer, partitions)
-            reading = asyncio.create_task(self._read(consumer))
-            looking = asyncio.create_task(self._poll(poller, admin, consumer))
-            try:
-                await asyncio.wait([reading, looking], return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for task in (reading, looking):
-                    task.cancel()
-                ended = await asyncio.gather(reading, looking, return_exceptions=True)
-            for error in ended:
-                if isinstance(error, Exception):
-                    raise error
+            if partitions:
+                consumer = connection.consumer(self._settings, **FETCHING)
+                closing.append(partial(_stop, consumer))
+                await consumer.start()
+                self._link.up(time.time())
+                await self._assign(consumer, partitions)
+                await self._work(consumer, admin)
+        except FAILURES:
+            self._link.down(time.time(), "it does not answer")  # at once: to close and to learn more takes seconds
+            raise
+        finally:
+            await _close(closing)
+
+    async def _work(self, consumer: AIOKafkaConsumer, admin: AIOKafkaAdminClient) -> None:
+        """Read and look until one of them ends; raises what ended it."""
+        poller = Poller(self._settings, consumer, admin)
+        tasks = [asyncio.create_task(self._read(consumer)), asyncio.create_task(self._poll(poller, admin, consumer))]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            ended = await asyncio.gather(*tasks, return_exceptions=True)
+        for error in ended:
+            if isinstance(error, Exception):
+                raise error
 
     async def _there(self, admin: AIOKafkaAdminClient) -> dict[str, int]:
         """The partitions of every topic that is followed, and of turns; empty, and told, when one is missing."""
@@ -173,3 +190,22 @@ class TopicReader:
                 self._looked(await poller.look(partitions))
             self._link.up(time.time())
             await asyncio.sleep(EVERY)
+
+
+async def _stop(consumer: AIOKafkaConsumer) -> None:
+    try:
+        await consumer.stop()
+    finally:
+        await consumer._client.close()  # a stop that raises has left it open
+
+
+async def _close(closing: Iterable[Callable[[], Awaitable[None]]]) -> None:
+    """Close clients whose broker may be gone. aiokafka then waits, or raises what it has cancelled itself: that would
+    end the console as if it were told to."""
+    tasks = [asyncio.ensure_future(close()) for close in closing]
+    _, late = await asyncio.wait(tasks, timeout=PATIENCE)
+    for task in late:
+        task.cancel()
+    for error in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(error, Exception):
+            log.warning("client_not_closed", error=type(error).__name__)

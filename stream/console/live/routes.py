@@ -49,6 +49,7 @@ def attach(app: web.Application, settings: Settings, metrics: Sequence[str] = ()
             task.add_done_callback(_end_with)
         yield
         for task in tasks:
+            task.remove_done_callback(_end_with)
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
@@ -58,7 +59,10 @@ def attach(app: web.Application, settings: Settings, metrics: Sequence[str] = ()
 
 def _end_with(task: asyncio.Task[None]) -> None:
     """A console that follows nothing any more must not go on. What is raised here ends the loop."""
-    if not task.cancelled() and (error := task.exception()) is not None:
+    if task.cancelled():
+        log.error("console_failed", error="CancelledError", at=task.get_name())
+        raise SystemExit(PipelineError.exit_code)
+    if (error := task.exception()) is not None:
         frame = extract_tb(error.__traceback__)[-1]
         log.error("console_failed", error=type(error).__name__, at=f"{frame.name}:{frame.lineno}")
         raise SystemExit(PipelineError.exit_code) from error

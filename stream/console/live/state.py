@@ -17,7 +17,7 @@ from stream.console.live import wire
 from stream.console.live.advice import Advice
 from stream.console.live.alarms import Alarms
 from stream.console.live.assessment import Figures, assess
-from stream.console.live.contexts import Contexts, detail
+from stream.console.live.contexts import Context, Contexts, detail
 from stream.console.live.costs import Costs
 from stream.console.live.lag import Lag, Look
 from stream.console.live.letters import Letters
@@ -106,9 +106,11 @@ class Live:
         self.traffic.count(LETTERS, record.timestamp / 1000)
         self.letters.take(record)
 
-    def _forget(self, name: str) -> None:
-        self.alarms.forget(name)
-        self.reliability.forget(name)
+    def _forget(self, context: Context) -> None:
+        self.alarms.forget(context.name)
+        self.reliability.forget(context.name)
+        if context.record is not None:
+            self.standings.replace(wire.weights.decode(context.record), None)
 
     def looked(self, look: Look) -> None:
         """The broker was looked at: the turns that came since the last look are spread over the time between."""

@@ -8,7 +8,7 @@ const ROW = 34; // px, as in the style sheet
 const PAGE = 100;
 const EVERY = 2_000; // ms between two looks at the rows in sight
 const KEPT = 12; // pages
-const HEADS = ["Context", "Verdicts/s", "Unsafe", "Labels", "Loss", "Regret, of bound", "Leads"];
+const HEADS = ["Context", "Verdicts/s", "Unsafe", "Labels", "Loss", "Of bound", "Leads"];
 
 export class Contexts {
   constructor(root, place, choose) {
@@ -137,9 +137,9 @@ export class Contexts {
   }
 
   make(index) {
-    const node = h("div.tr", { role: "row", id: `row-${index}`, "aria-rowindex": index + 2, onclick: () => this.open(index) }, ...HEADS.map((_, place) => h(`span.c${place}`, { role: "gridcell" })));
+    const node = h("div.tr", { role: "row", id: `row-${index}`, "aria-rowindex": index + 2, onclick: () => this.open(index, node) }, ...HEADS.map((_, place) => h(`span.c${place}`, { role: "gridcell" })));
     const [name, , , , , regret, leads] = node.children;
-    name.append(h("i.flag", { "aria-hidden": "true" }), h("b"), h("span"));
+    name.append(h("i.flag", { "aria-hidden": "true" }), h("b"), " ", h("span"));
     regret.append(h("span.bar", { "aria-hidden": "true" }, h("i")), h("span.value"));
     leads.append(h("span.who"), h("span.value"));
     node.dataset.index = index;
@@ -158,6 +158,7 @@ export class Contexts {
     say(name.children[1], cut < 0 ? row.name : row.name.slice(0, cut));
     say(name.children[2], cut < 0 ? "" : row.name.slice(cut + 1));
     mark(name, "title", row.name);
+    node.dataset.name = row.name;
     mark(node, "data-level", row.alarm ? "bad" : row.drift ? "warn" : null);
     mark(node, "aria-selected", String(row.name === this.chosen));
     say(verdicts, rate(row.rate));
@@ -178,10 +179,10 @@ export class Contexts {
     this.paint();
   }
 
-  open(index) {
+  /** Open the context that the row shows, whatever is asked for meanwhile. */
+  open(index, node = this.space.querySelector(`#row-${index}`)) {
     this.active = index;
-    const row = this.row(index);
-    if (row !== undefined) this.choose(row.name, true);
+    if (node?.dataset.name !== undefined) this.choose(node.dataset.name, true);
   }
 
   key(event) {

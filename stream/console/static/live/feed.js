@@ -26,7 +26,7 @@ export class Feed {
     source.addEventListener("error", () => {
       this.state("lost");
       // A server that answers with an error ends an EventSource for good.
-      if (source.readyState === EventSource.CLOSED) setTimeout(() => source === this.source && this.start(), 2_000);
+      if (source.readyState === EventSource.CLOSED) setTimeout(() => source === this.source && this.again(), 2_000);
     });
     this.heard = performance.now();
     this.watch = setInterval(() => {
@@ -35,6 +35,13 @@ export class Feed {
         this.start();
       }
     }, 1_000);
+  }
+
+  /** One whose sign-in has run out is sent to sign in again. */
+  async again() {
+    const answer = await fetch("/api/live").catch(() => null);
+    if (answer?.status === 401) location.reload();
+    else this.start();
   }
 
   stop() {

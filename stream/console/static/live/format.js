@@ -24,9 +24,13 @@ export function rate(value) {
 /** 0.123 */
 export const figure = (value, digits = 3) => (missing(value) ? NONE : value.toFixed(digits).replace(/^-(0\.?0*)$/, "$1"));
 
-/** Signed, with a real minus. */
-export const signed = (value, digits = 2) =>
-  missing(value) ? NONE : `${value > 0 ? "+" : value < 0 ? "−" : ""}${Math.abs(value).toFixed(digits)}`;
+/** Signed, with a real minus; what is rounded to nothing has no sign. */
+export function signed(value, digits = 2) {
+  if (missing(value)) return NONE;
+  const text = Math.abs(value).toFixed(digits);
+  if (Number(text) === 0) return text;
+  return `${value > 0 ? "+" : "−"}${text}`;
+}
 
 /** 12 %, 0.3 % below one */
 export function percent(value) {

@@ -37,27 +37,39 @@ let connected = true;
 let paused = false;
 const range = () => Number(place.get("range"));
 
+// Each part draws what has changed of it. They take turns: no task may hold up a key or a scroll.
+const FRAME = 8; // ms for them in one frame
+const parts = [
+  () => overview.update(store, range(), connected),
+  ...traffic.parts.map((part) => () => part(store, range())),
+  () => experts.update(store, range()),
+  () => partitions.update(store),
+  () => letters.update(store),
+  () => alarms.update(store),
+  () => contexts.update(store),
+  () => context.update(store),
+];
+let waiting = [];
+let asked = false;
+
 function draw() {
-  overview.update(store, range(), connected);
-  if (!store.now) return;
-  traffic.update(store, range());
-  experts.update(store, range());
-  partitions.update(store);
-  letters.update(store);
-  alarms.update(store);
-  contexts.update(store);
-  context.update(store);
+  asked = false;
+  const began = performance.now();
+  while (waiting.length && performance.now() - began < FRAME) waiting.shift()();
+  if (waiting.length) next();
 }
 
-// One frame takes all events that came since the last: after a sleep there may be a hundred.
-let asked = false;
-function later() {
-  if (asked || paused || document.hidden) return;
+function next() {
+  if (asked) return;
   asked = true;
-  requestAnimationFrame(() => {
-    asked = false;
-    draw();
-  });
+  requestAnimationFrame(draw);
+}
+
+/** All parts, once more; events that came meanwhile are drawn together. */
+function later() {
+  if (paused || document.hidden || waiting.length) return;
+  waiting = store.now ? [...parts] : parts.slice(0, 1);
+  next();
 }
 
 const feedState = document.getElementById("feed");
@@ -88,7 +100,11 @@ segments.addEventListener("click", (event) => {
   if (!chosen) return;
   place.set("range", chosen);
   press();
-  draw();
+  waiting = [];
+  const was = paused;
+  paused = false; // what a reader chose is shown also while nothing new is
+  later();
+  paused = was;
 });
 press();
 

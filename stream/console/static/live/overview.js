@@ -12,6 +12,7 @@ const TITLES = {
 };
 const sections = { partitions: "#partitions", latency: "#latency", alarms: "#alarms", experts: "#experts", letters: "#letters", broker: "#main" };
 
+const SICK = 0.02; // of turns, as the server judges
 const TILES = [
   { key: "traffic", name: "Turns", about: [], section: "#traffic" },
   { key: "lag", name: "Waiting", about: ["partitions"], section: "#partitions" },
@@ -78,30 +79,34 @@ export class Overview {
     const sign = node.querySelector(".level");
     mark(sign, "class", `level state ${level}`);
     say(sign.firstElementChild, level === "bad" ? "needs attention" : level === "warn" ? "worth a look" : "");
-    const { value, unit = "", note, values } = figures[tile.key](store, range);
+    const { value, unit = "", note, values, share, dots } = figures[tile.key](store, range);
     say(node.querySelector(".value"), value);
     say(node.querySelector(".unit"), unit);
     say(node.querySelector(".note"), note);
     const line = node.querySelector(".spark");
     line.classList.toggle("none", !values);
     if (values) redraw(line, values, 120, 26, tile.key === "letters");
+    const foot = node.querySelector(".foot");
+    if (share !== undefined) fillBar(foot, share);
+    else if (dots) fillDots(foot, dots);
+    else foot.replaceChildren();
   }
 }
 
 const figures = {
-  traffic(store) {
+  traffic(store, range) {
     const { summary } = store.parts;
-    return { value: rate(summary.turns), unit: "/s", note: `${rate(summary.verdicts)} verdicts, ${rate(summary.labels)} labels`, values: means(store.series, "turns", store.window(900)) };
+    return { value: rate(summary.turns), unit: "/s", note: `${rate(summary.verdicts)} verdicts, ${rate(summary.labels)} labels`, values: means(store.series, "turns", store.window(range)) };
   },
   lag(store) {
     const { lag } = store.parts;
     if (!lag || !lag.partitions.length) return { value: NONE, note: "not known yet" };
     return { value: count(lag.turns), unit: lag.turns === 1 ? "turn" : "turns", note: lag.labels ? `and ${many(lag.labels, "label")}` : `${many(lag.workers.length, "worker")}, ${many(lag.partitions.length, "partition")}`, values: lag.trend };
   },
-  latency(store) {
+  latency(store, range) {
     const { summary } = store.parts;
     const [value, unit] = split(milliseconds(summary.p99));
-    return { value, unit, note: summary.p50 === null ? "no verdict in the last minute" : `median ${milliseconds(summary.p50)}`, values: means(store.latency, "p99", store.window(900)) };
+    return { value, unit, note: summary.p50 === null ? "no verdict in the last minute" : `median ${milliseconds(summary.p50)}`, values: means(store.latency, "p99", store.window(range)) };
   },
   unsafe(store, range) {
     const { from, to } = store.window(range);
@@ -109,30 +114,30 @@ const figures = {
     const all = safe + caution + unsafe;
     if (!all) return { value: NONE, note: `no verdict in ${duration(range)}` };
     const [value, unit] = split(percent(unsafe / all));
-    const window = store.window(900);
+    const window = store.window(range);
     const values = shares(store.series, window);
     return { value, unit, note: `${percent(caution / all)} need caution`, values };
   },
   regret(store) {
     const [closest] = store.parts.summary.closest;
     if (!closest) return { value: NONE, note: "nothing learned yet" };
-    if (closest.ratio <= 0) return { value: "0", unit: "%", note: `better than every expert, in ${many(store.parts.summary.bounded, "context")}` };
+    if (closest.ratio <= 0) return { value: "0", unit: "%", note: `better than every expert, in ${many(store.parts.summary.bounded, "context")}`, share: 0 };
     const [value, unit] = split(percent(closest.ratio));
-    return { value, unit, note: `at most, in ${closest.context}` };
+    return { value, unit, note: `at most, in ${closest.context}`, share: closest.ratio };
   },
   experts(store) {
     const { experts = [] } = store.parts;
     const asked = experts.filter((one) => one.turns > 0);
     if (!asked.length) return { value: NONE, note: "no verdict in 5 minutes" };
-    const well = asked.filter((one) => one.timeout + one.error <= 0.02).length;
+    const well = asked.filter((one) => one.timeout + one.error <= SICK).length;
     const shadows = asked.filter((one) => one.mode === "shadow").length;
-    return { value: String(well), unit: `of ${asked.length} well`, note: shadows ? many(shadows, "shadow") : "all vote" };
+    return { value: String(well), unit: `of ${asked.length} well`, note: shadows ? many(shadows, "shadow") : "all vote", dots: asked.map((one) => (one.timeout + one.error > 0.5 ? "bad" : one.timeout + one.error > SICK ? "warn" : "good")) };
   },
   letters(store, range) {
     const { letters } = store.parts;
     const { from, to } = store.window(range);
     const value = store.series.sum("letters", from, to);
-    return { value: count(value), unit: `in ${range / 60} min`, note: letters?.reasons.length ? `most: ${letters.reasons[0].reason}` : "none so far", values: means(store.series, "letters", store.window(900)) };
+    return { value: count(value), unit: `in ${range / 60} min`, note: letters?.reasons.length ? `most: ${letters.reasons[0].reason}` : "none so far", values: means(store.series, "letters", store.window(range)) };
   },
 };
 
@@ -184,6 +189,20 @@ function tileNode(tile) {
   return h(
     "li.tile",
     {},
-    h("a", { href: tile.section }, h("span.name", {}, tile.name, h("span.level.state", {}, h("span.hidden"))), h("span.figure", {}, h("span.value", {}, NONE), h("span.unit")), h("span.note", {}, " "), spark([], 120, 26)),
+    h("a", { href: tile.section }, h("span.name", {}, tile.name, h("span.level.state", {}, h("span.hidden"))), h("span.figure", {}, h("span.value", {}, NONE), h("span.unit")), h("span.note", {}, " "), spark([], 120, 26), h("span.foot", { "aria-hidden": "true" })),
   );
+}
+
+function fillBar(foot, share) {
+  if (!foot.querySelector(".bar")) foot.replaceChildren(h("span.bar", {}, h("i")));
+  const bar = foot.firstElementChild;
+  bar.classList.toggle("bad", share > 1);
+  bar.firstElementChild.style.width = `${Math.min(Math.max(share, 0), 1) * 100}%`;
+}
+
+function fillDots(foot, dots) {
+  const told = dots.join();
+  if (foot.dataset.told === told && foot.childElementCount) return;
+  foot.dataset.told = told;
+  foot.replaceChildren(...dots.map((level) => h(`span.state.${level}`)));
 }

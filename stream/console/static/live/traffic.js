@@ -47,32 +47,44 @@ export class Traffic {
     });
   }
 
-  update(store, range) {
+  /** What draws each of the three. */
+  get parts() {
+    return [(store, range) => this.rates(store, range), (store, range) => this.quantiles(store, range), (store, range) => this.mixture(store, range)];
+  }
+
+  rates(store, range) {
     const { from, to, every } = store.window(range);
-    const xs = [];
-    for (let at = from; at < to; at += every) xs.push(at);
     const of = (name) => store.series.means(name, from, to, every);
     const [safe, caution, unsafe] = CLASSES.map(of);
     const all = safe.map((value, place) => (value === null ? null : value + caution[place] + unsafe[place]));
-    this.traffic.set(xs, of("turns"), all, of("labels"));
-    const step = Math.max(every, 5);
+    this.traffic.set(steps(from, to, every), of("turns"), all, of("labels"));
+  }
+
+  quantiles(store, range) {
+    const { from, every } = store.window(range);
+    const step = Math.max(every, store.latency.step);
     const start = Math.floor(from / step) * step;
-    const slots = [];
-    for (let at = start; at < store.latency.end; at += step) slots.push(at);
-    const latency = (name) => store.latency.means(name, start, start + slots.length * step, step);
-    this.latency.set(slots, latency("p99"), latency("p50"));
-    this.mixture(store, from, to, every * MIXED);
+    const of = (name) => store.latency.means(name, start, store.latency.end, step);
+    this.latency.set(steps(start, store.latency.end, step), of("p99"), of("p50"));
   }
 
   /** Shares, each on top of those that are more severe. */
-  mixture(store, from, to, every) {
-    const xs = [];
-    for (let at = from; at < to; at += every) xs.push(at);
+  mixture(store, range) {
+    const window = store.window(range);
+    const every = window.every * MIXED;
+    const to = Math.floor(window.to / every) * every;
+    const from = to - range;
     const [safe, caution, unsafe] = CLASSES.map((name) => store.series.means(name, from, to, every));
     const stacked = safe.map((value, place) => {
       const all = value === null ? 0 : value + caution[place] + unsafe[place];
       return all ? [1, (caution[place] + unsafe[place]) / all, unsafe[place] / all] : [null, null, null];
     });
-    this.mix.set(xs, ...[0, 1, 2].map((column) => stacked.map((row) => row[column])));
+    this.mix.set(steps(from, to, every), ...[0, 1, 2].map((column) => stacked.map((row) => row[column])));
   }
+}
+
+function steps(from, to, every) {
+  const found = [];
+  for (let at = from; at < to; at += every) found.push(at);
+  return found;
 }

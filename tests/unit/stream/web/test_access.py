@@ -9,7 +9,6 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from support.http import served
 
 from stream.errors import SettingsError
 from stream.settings import Settings
@@ -17,6 +16,7 @@ from stream.web import sessions
 from stream.web.access import CALLER, Access
 from stream.web.limits import Limits
 from stream.web.serving import application
+from support.http import served
 
 ANN, BOB = "a-token-of-ann-0123456789", "a-token-of-bob-0123456789"
 BEARER = {"Authorization": f"Bearer {ANN}"}

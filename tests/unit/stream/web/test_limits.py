@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from support.http import served
 
 from stream.settings import Settings
 from stream.web import limits
 from stream.web.access import Access
 from stream.web.limits import Limits, Rate, read_body
 from stream.web.serving import application
+from support.http import served
 
 
 class Clock:

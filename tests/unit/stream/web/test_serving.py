@@ -12,7 +12,6 @@ import aiohttp
 import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
-from support.http import served
 from yarl import URL
 
 from stream.broker import free_port
@@ -21,6 +20,7 @@ from stream.settings import Settings
 from stream.web.access import Access
 from stream.web.limits import Limits
 from stream.web.serving import application, serve
+from support.http import served
 
 
 def service() -> web.Application:
