@@ -1,11 +1,12 @@
-// The review page: one turn at a time, everything by keys. What happens is a phase: `loading`, `labelling`, `after` (a vote
-// is saved, and the experts are shown), `empty`, `resting`.
+// The review page: one turn at a time, everything by keys. What happens is a phase: `loading`, `labelling`, `after` (a
+// vote is saved, and the experts are shown), `empty`, `resting`.
 
 import * as api from "/static/review/api.js";
 import { load } from "/static/review/blur.js";
 import { keysOf } from "/static/review/keys.js";
-import { prefs, set } from "/static/review/prefs.js";
-import { BY_KEY, CRITICAL, FINE, RISKS, SHOWN, isFine } from "/static/review/risks.js";
+import { prefs } from "/static/review/prefs.js";
+import { BY_KEY, CRITICAL, FINE, SHOWN, isFine } from "/static/review/risks.js";
+import { chips, settings } from "/static/review/setup.js";
 import { drawTeam } from "/static/review/team.js";
 import { LABELS, ROLES, compared, count, drawExperts, drawTurn, element, span } from "/static/review/view.js";
 import * as wellbeing from "/static/review/wellbeing.js";
@@ -338,29 +339,6 @@ function nudged(then) {
   then?.();
 }
 
-function chips(target, risks) {
-  for (const [name, shown, key] of risks) {
-    const hint = key === key.toUpperCase() ? `⇧${key}` : key;
-    const box = element("input", { type: "checkbox", value: name });
-    const word = element("span", { textContent: shown });
-    const cap = element("kbd", { "aria-hidden": "true", textContent: hint });
-    target.append(element("label", { className: "chip" }, box, word, cap));
-    const term = element("dt", {}, element("kbd", { textContent: hint }));
-    by("risk-keys").append(element("div", {}, term, element("dd", { textContent: shown })));
-  }
-}
-
-function settings() {
-  for (const field of document.querySelectorAll("[data-pref]")) {
-    field.value = prefs[field.dataset.pref];
-    field.addEventListener("change", () => {
-      set(field.dataset.pref, field.value);
-      field.value = prefs[field.dataset.pref];
-      applied();
-    });
-  }
-}
-
 function applied() {
   nodes.root.dataset.size = prefs.size;
   nodes.root.dataset.keys = prefs.keys;
@@ -375,8 +353,8 @@ function refocus() {
 }
 
 function wire() {
-  chips(by("critical"), CRITICAL);
-  chips(by("fine"), FINE);
+  chips(by("critical"), by("risk-keys"), CRITICAL);
+  chips(by("fine"), by("risk-keys"), FINE);
   nodes.vote.addEventListener("submit", (event) => {
     event.preventDefault();
     save();
@@ -400,7 +378,7 @@ function wire() {
 }
 
 wire();
-settings();
+settings(applied);
 applied();
 await load();
 await refresh();
