@@ -68,7 +68,7 @@ def state(review: Review, caller: Caller, since_ms: int) -> dict[str, Any]:
     return {
         "name": caller.name,
         "trouble": feed.trouble,
-        "reading": not feed.labels_read.is_set(),
+        "reading": not feed.is_ready,
         "waiting": queue.waiting(caller.name, caller.tenant),
         "oldest_ms": int(time.time() * 1000) - oldest.judged_at_ms if oldest is not None else None,
         "dropped": queue.counts.dropped,

@@ -86,7 +86,7 @@ async def _agreement(request: web.Request) -> web.Response:
 async def _next(request: web.Request) -> web.Response:
     review, caller = _called(request)
     _refuse_in_trouble(review)
-    if not review.feed.labels_read.is_set():
+    if not review.feed.is_ready:
         return web.json_response({"turn": None, "why": "reading"})
     view = await _answered(review.desk.next(caller))
     return web.json_response({"turn": answers.turn(view) if view is not None else None, "why": "empty"})

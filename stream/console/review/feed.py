@@ -54,55 +54,59 @@ class Feed:
         self._ledger = ledger
         self._requests = requests
         self._counting: dict[str, Counting] = {}
-        self._known = 0
+        self._known = self._revocations()
         self.trouble: str | None = None
         """What keeps the queue from being read, in one line; None while all is well."""
-        self._start_over()
-
-    def _start_over(self) -> None:
-        self.requests_read, self.labels_read, self.verdicts_read = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.is_ready = False
+        """Whether all labels have been read, so that nobody is asked twice."""
+        self._requests_read, self._labels_read = asyncio.Event(), asyncio.Event()
 
     async def run(self) -> None:
         """For ever. Whatever the broker does, it is told in `trouble` and tried again."""
         while True:
+            self._requests_read, self._labels_read = asyncio.Event(), asyncio.Event()
             try:
                 async with asyncio.TaskGroup() as group:
                     for job in (self._hear_requests, self._hear_labels, self._hear_verdicts, self._feel_pulse):
                         group.create_task(job())
             except* _Anew:
                 log.info("review_queue_read_anew", why="a revocation")
+                self.is_ready = False
                 self._queue.clear()
                 self._ledger.clear()
             except* StreamError as errors:
                 self.trouble = str(_first(errors))
                 log.warning("review_queue_not_read", why=self.trouble)
                 await asyncio.sleep(AGAIN_SECONDS)
-            self._start_over()
 
     async def _hear_requests(self) -> None:
-        read = self.requests_read
+        read = self._requests_read
         async for records in self._follow(self._names.requests, None, read.set):
             self._requests.learn(records)
             if read.is_set() and self._revocations() != self._known:
                 raise _Anew
             self._known = self._revocations()
 
+    def _set_ready(self) -> None:
+        self._labels_read.set()
+        self.is_ready = True
+
     def _revocations(self) -> int:
         """Changes when a revocation is asked for or undone."""
         return hash(tuple(asked.place for asked in self._requests.revocations.values()))
 
     async def _hear_labels(self) -> None:
-        await self.requests_read.wait()
+        await self._requests_read.wait()
         self._counting = {}
-        async for records in self._follow(self._names.labels, self._since_ms(), self.labels_read.set):
+        async for records in self._follow(self._names.labels, self._since_ms(), self._set_ready):
             for record in records:
                 label = decode_label(record.value, record.key)
                 if isinstance(label, Label) and not self._is_revoked(label):
                     self._queue.labelled(self._ledger.add(label, record.timestamp))
 
     async def _hear_verdicts(self) -> None:
-        await self.labels_read.wait()
-        async for records in self._follow(self._names.verdicts, self._since_ms(), self.verdicts_read.set):
+        await self._labels_read.wait()
+        async for records in self._follow(self._names.verdicts, self._since_ms(), lambda: None):
             for record in records:
                 candidate = candidate_of(record, self._names.turns, self._policies)
                 if candidate is not None:

@@ -8,6 +8,7 @@ decides, and `doubtful` is for those who would rather find errors than measure."
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from stream.console.review.candidates import Candidate
 Order = Literal["oldest", "newest", "doubtful"]
 LEVELS: Final = 10
 """Of doubt, by which `doubtful` sorts: within one, the oldest first."""
+MINUTE_MS: Final = 60_000
 _SCALE: Final = 2.0**32
 
 
@@ -68,22 +70,22 @@ class Queue:
     horizon_ms: int = 7 * 86_400_000
     lease_ms: int = 600_000
     counts: Counts = field(default_factory=Counts)
-    _levels: tuple[OrderedDict[bytes, Candidate], ...] = field(init=False)
+    _waiting: dict[bytes, Candidate] = field(default_factory=dict)
+    _ranks: list[int] = field(default_factory=list)
+    """Those of `_ranked`, sorted."""
+    _ranked: dict[int, OrderedDict[bytes, Candidate]] = field(default_factory=dict)
     _leases: dict[str, Lease] = field(default_factory=dict)
     _holders: dict[bytes, set[str]] = field(default_factory=lambda: defaultdict(set))
 
-    def __post_init__(self) -> None:
-        self._levels = tuple(OrderedDict() for _ in range(LEVELS if self.order == "doubtful" else 1))
-
     def __len__(self) -> int:
-        return sum(map(len, self._levels))
+        return len(self._waiting)
 
     def __contains__(self, key: bytes) -> bool:
-        return self.find(key) is not None
+        return key in self._waiting
 
     def find(self, key: bytes) -> Candidate | None:
         """A turn that still waits for a label."""
-        return next((level[key] for level in self._levels if key in level), None)
+        return self._waiting.get(key)
 
     def add(self, candidate: Candidate) -> None:
         """Take a turn in, unless it is here or has all its labels; the oldest goes when there is no room."""
@@ -94,7 +96,11 @@ class Queue:
             assert oldest is not None, "a queue of at least one that is full has an oldest"
             self.remove(oldest.key)
             self.counts.dropped += 1
-        self._levels[self._level(candidate)][candidate.key] = candidate
+        rank = self._rank(candidate)
+        if rank not in self._ranked:
+            self._ranked[rank] = OrderedDict()
+            insort(self._ranks, rank)
+        self._waiting[candidate.key] = self._ranked[rank][candidate.key] = candidate
 
     def labelled(self, key: bytes) -> None:
         """Somebody has labelled a turn: it leaves when it has as many labels as it wants."""
@@ -111,12 +117,21 @@ class Queue:
 
     def clear(self) -> None:
         """Forget the turns, so that they can be read again; those that are being shown stay with whom they are."""
-        for level in self._levels:
-            level.clear()
+        self._waiting.clear()
+        self._ranks.clear()
+        self._ranked.clear()
 
     def remove(self, key: bytes) -> bool:
         """Whether it was here. Whoever is looking at it keeps it: their label is welcome, too."""
-        return any(level.pop(key, None) is not None for level in self._levels)
+        candidate = self._waiting.pop(key, None)
+        if candidate is None:
+            return False
+        rank = self._rank(candidate)
+        del self._ranked[rank][key]
+        if not self._ranked[rank]:
+            del self._ranked[rank]
+            self._ranks.remove(rank)
+        return True
 
     def take(
         self, annotator: str, now_ms: int, tenant: str | None = None, passed: Collection[bytes] = ()
@@ -161,18 +176,20 @@ class Queue:
 
     def oldest(self) -> Candidate | None:
         """The turn that has waited longest."""
-        first = [next(iter(level.values())) for level in self._levels if level]
+        ranks = self._ranks if self.order == "doubtful" else self._ranks[:1]
+        first = [next(iter(self._ranked[rank].values())) for rank in ranks]
         return min(first, key=lambda candidate: candidate.judged_at_ms, default=None)
 
     def waiting(self, annotator: str, tenant: str | None = None) -> int:
         """How many turns wait for this annotator; of all tenants it is not counted turn by turn."""
         if tenant is None:
             return len(self)
-        return sum(candidate.tenant == tenant for level in self._levels for candidate in level.values())
+        return sum(candidate.tenant == tenant for candidate in self._waiting.values())
 
     def _in_order(self) -> Iterator[Candidate]:
-        for level in reversed(self._levels):
-            yield from reversed(level.values()) if self.order == "newest" else level.values()
+        for rank in self._ranks if self.order == "oldest" else reversed(self._ranks):
+            candidates = self._ranked[rank].values()
+            yield from reversed(candidates) if self.order == "newest" else candidates
 
     def _is_open(self, candidate: Candidate, annotator: str, now_ms: int) -> bool:
         said = self.said(candidate.key)
@@ -181,5 +198,8 @@ class Queue:
         holders = [other for other in tuple(self._holders.get(candidate.key, ())) if self.held(other, now_ms)]
         return len(said) + len(holders) < self.wanted.of(candidate)
 
-    def _level(self, candidate: Candidate) -> int:
-        return min(int(candidate.doubt * LEVELS), LEVELS - 1) if self.order == "doubtful" else 0
+    def _rank(self, candidate: Candidate) -> int:
+        """Partitions are not read in step, so the minute of the verdict counts, not when it was read."""
+        if self.order == "doubtful":
+            return min(int(candidate.doubt * LEVELS), LEVELS - 1)
+        return candidate.judged_at_ms // MINUTE_MS

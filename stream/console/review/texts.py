@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,14 +13,14 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from stream import connection
 from stream.codecs import Rejected, decode_turn, decoded
 from stream.console.review.candidates import Candidate
 from stream.errors import BrokerError
+from stream.reading import reader
 from stream.records import Turn, Utterance, Verdict
 from stream.requests import Requests
 from stream.settings import Settings
-from stream.topics import METADATA_MS, TopicNames
+from stream.topics import TopicNames
 
 WINDOW: Final = 400
 """Records before a turn in which its conversation is looked for: a few milliseconds of reading. A conversation that
@@ -52,6 +52,7 @@ class Texts:
         self._names = TopicNames.of(settings)
         self._requests = requests
         self._consumer: AIOKafkaConsumer | None = None
+        self._connection = AsyncExitStack()
         self._one = asyncio.Lock()
 
     async def turn(self, candidate: Candidate) -> Shown | None:
@@ -86,9 +87,8 @@ class Texts:
 
     async def close(self) -> None:
         """Disconnect."""
-        if self._consumer is not None:
-            await self._consumer.stop()
-            self._consumer = None
+        self._consumer = None
+        await self._connection.aclose()
 
     def _turn(self, record: Any) -> Turn | None:
         found = decode_turn(record.value, self._settings.max_text_bytes)
@@ -110,15 +110,8 @@ class Texts:
 
     async def _connected(self) -> AIOKafkaConsumer:
         if self._consumer is None:
-            consumer = connection.consumer(
-                self._settings,
-                auto_offset_reset="earliest",
-                max_partition_fetch_bytes=FETCH_BYTES,
-                fetch_max_wait_ms=100,
-                metadata_max_age_ms=METADATA_MS,
-            )
-            await consumer.start()
-            self._consumer = consumer
+            made = reader(self._settings, fetch_bytes=FETCH_BYTES)
+            self._consumer = await self._connection.enter_async_context(made)
         return self._consumer
 
 

@@ -1,11 +1,12 @@
-// The review page: one turn at a time, everything by keys. What happens is a phase: `loading`, `labelling`, `after` (a vote
-// is saved, and the experts are shown), `empty`, `resting`.
+// The review page: one turn at a time, everything by keys. What happens is a phase: `loading`, `labelling`, `after` (a
+// vote is saved, and the experts are shown), `empty`, `resting`.
 
 import * as api from "/static/review/api.js";
 import { load } from "/static/review/blur.js";
 import { keysOf } from "/static/review/keys.js";
-import { prefs, set } from "/static/review/prefs.js";
-import { BY_KEY, CRITICAL, FINE, RISKS, SHOWN, isFine } from "/static/review/risks.js";
+import { prefs } from "/static/review/prefs.js";
+import { BY_KEY, CRITICAL, FINE, SHOWN, isFine } from "/static/review/risks.js";
+import { chips, settings } from "/static/review/setup.js";
 import { drawTeam } from "/static/review/team.js";
 import { LABELS, ROLES, compared, count, drawExperts, drawTurn, element, span } from "/static/review/view.js";
 import * as wellbeing from "/static/review/wellbeing.js";
@@ -209,9 +210,9 @@ async function showAfter() {
 async function showExperts() {
   const { verdict } = await api.experts(last.turn);
   const experts = by("experts");
-  drawExperts(experts, verdict, last.label);
+  drawExperts(experts, verdict, last.label, turn?.turn === last.turn);
   experts.hidden = false;
-  say(`Saved as ${LABELS[last.label].toLowerCase()}. ${compared(verdict, last.label)}`);
+  say(`You said ${LABELS[last.label].toLowerCase()}. ${compared(verdict, last.label)}`);
 }
 
 function skip() {
@@ -236,6 +237,8 @@ function back() {
 function rest() {
   show("resting");
   turn = null;
+  nodes.text.textContent = "";
+  nodes.before.replaceChildren();
   wellbeing.rested();
   drawState();
   by("rest-title").focus();
@@ -263,6 +266,8 @@ function choose(label) {
 // By its own key, which nobody presses on the way to another label, as one does with arrows.
 function chooseByKey(label) {
   choose(label);
+  // So that Enter saves, whatever button was pressed last.
+  choices.find((choice) => choice.checked).focus({ preventScroll: true });
   if (label === "safe" && prefs.quick === "on") save();
 }
 
@@ -334,29 +339,6 @@ function nudged(then) {
   then?.();
 }
 
-function chips(target, risks) {
-  for (const [name, shown, key] of risks) {
-    const hint = key === key.toUpperCase() ? `⇧${key}` : key;
-    const box = element("input", { type: "checkbox", value: name });
-    const word = element("span", { textContent: shown });
-    const cap = element("kbd", { "aria-hidden": "true", textContent: hint });
-    target.append(element("label", { className: "chip" }, box, word, cap));
-    const term = element("dt", {}, element("kbd", { textContent: hint }));
-    by("risk-keys").append(element("div", {}, term, element("dd", { textContent: shown })));
-  }
-}
-
-function settings() {
-  for (const field of document.querySelectorAll("[data-pref]")) {
-    field.value = prefs[field.dataset.pref];
-    field.addEventListener("change", () => {
-      set(field.dataset.pref, field.value);
-      field.value = prefs[field.dataset.pref];
-      applied();
-    });
-  }
-}
-
 function applied() {
   nodes.root.dataset.size = prefs.size;
   nodes.root.dataset.keys = prefs.keys;
@@ -364,9 +346,15 @@ function applied() {
   if (turn !== null) drawText();
 }
 
+// After a dialog: not on the button that opened it, which Enter would press again.
+function refocus() {
+  if (phase === "labelling") nodes.turn.focus({ preventScroll: true });
+  else if (phase === "after") by("go-on").focus({ preventScroll: true });
+}
+
 function wire() {
-  chips(by("critical"), CRITICAL);
-  chips(by("fine"), FINE);
+  chips(by("critical"), by("risk-keys"), CRITICAL);
+  chips(by("fine"), by("risk-keys"), FINE);
   nodes.vote.addEventListener("submit", (event) => {
     event.preventDefault();
     save();
@@ -382,6 +370,7 @@ function wire() {
     },
   };
   for (const [id, work] of Object.entries(clicks)) by(id).addEventListener("click", work);
+  for (const dialog of document.querySelectorAll("dialog")) dialog.addEventListener("close", refocus);
   document.addEventListener("keydown", pressed);
   addEventListener("beforeunload", (event) => {
     if (busy) event.preventDefault();
@@ -389,7 +378,7 @@ function wire() {
 }
 
 wire();
-settings();
+settings(applied);
 applied();
 await load();
 await refresh();

@@ -116,9 +116,10 @@ export function compared(verdict, label) {
   return verdict.same ? `${said}: the same as you.` : `${said}; you say ${LABELS[label].toLowerCase()}.`;
 }
 
-// Draws what experts said, for a turn that was voted on.
-export function drawExperts(target, verdict, label) {
-  const head = element("header", {}, element("h2", { id: "experts-title", textContent: "What the experts said" }));
+// Draws what experts said of the turn that was voted on last; another one may be on the screen by now.
+export function drawExperts(target, verdict, label, isOnScreen) {
+  const title = isOnScreen ? "What the experts said" : "What the experts said of your last turn";
+  const head = element("header", {}, element("h2", { id: "experts-title", textContent: title }));
   target.replaceChildren(head, element("p", { textContent: compared(verdict, label) }));
   if (verdict === null) return;
   const [className, textContent] = verdict.same ? ["tag", "same"] : ["tag differs", "differs"];

@@ -41,8 +41,8 @@ def test_by_class_it_tells_how_often_one_says_what_another_said() -> None:
     turns = [[SAFE, SAFE]] * 6 + [[UNSAFE, UNSAFE]] * 2 + [[SAFE, UNSAFE]] * 2
     found, (safe, caution, unsafe) = agreement(turns)
     assert (found.turns, found.same) == (10, 0.8)
-    assert (safe.turns, safe.same) == (8, pytest.approx(12 / 14))
-    assert (unsafe.turns, unsafe.same) == (4, pytest.approx(4 / 6))
+    assert (safe.turns, unsafe.turns) == (8, 4)
+    assert [safe.same, unsafe.same] == [pytest.approx(12 / 14), pytest.approx(4 / 6)]
     assert (caution.turns, caution.same, caution.alpha) == (0, None, None)
 
 

@@ -111,6 +111,17 @@ def test_the_order_is_that_of_time_or_of_doubt(order: Order, expected: list[int]
     assert [taken(queue, f"annotator {place}") for place in range(4)] == [f"turn-{number}" for number in expected]
 
 
+def test_partitions_that_are_read_one_after_the_other_are_labelled_by_time() -> None:
+    queue = Queue(10, Said())
+    minutes = {0: 3, 1: 5, 2: 1, 3: 4}  # two partitions, each in order
+    for number, minute in minutes.items():
+        queue.add(candidate(number, at_ms=NOW + minute * 60_000))
+    oldest = queue.oldest()
+    assert oldest is not None
+    assert oldest.turn_id == "turn-2"
+    assert [taken(queue, f"annotator {place}") for place in range(4)] == ["turn-2", "turn-0", "turn-3", "turn-1"]
+
+
 @pytest.mark.parametrize("order", ["oldest", "newest", "doubtful"])
 def test_a_full_queue_drops_the_oldest_and_says_how_many(order: Order) -> None:
     queue = Queue(3, Said(), order=order)
@@ -187,5 +198,5 @@ def test_of_many_candidates_a_queue_holds_as_many_as_it_may_and_drops_the_oldest
         queue.add(candidate(number))
     assert (len(queue), queue.counts.dropped) == (1_000, 99_000)
     assert taken(queue, "ann") == "turn-99000"
-    (level,) = queue._levels
-    assert sys.getsizeof(level) < 1_000 * 200  # an ordered dictionary of so many, not of a million
+    (ranked,) = queue._ranked.values()
+    assert sys.getsizeof(queue._waiting) + sys.getsizeof(ranked) < 1_000 * 400  # dictionaries of so many, not of all
