@@ -14,7 +14,7 @@ import msgspec
 
 from stream.codecs import UNREADABLE
 from stream.console.live import wire
-from stream.console.live.advice import Advice
+from stream.console.live.advice import STATUSES, Advice
 from stream.console.live.alarms import Alarms
 from stream.console.live.assessment import Figures, assess
 from stream.console.live.contexts import Context, Contexts, detail
@@ -223,7 +223,7 @@ class Live:
     def _experts(self, now: float) -> list[dict[str, Any]]:
         advised, stood = self.advice.told(now), self.standings.told()
         names = sorted({*advised, *stood, *self.wishes.wishes})
-        blank = {"version": "", "turns": 0, "weight": None}
+        blank = {"version": "", "turns": 0, "weight": None, **dict.fromkeys(STATUSES, 0.0)}
         unknown = {"loss": None, "regret": None, "contexts": 0}
         return [
             {
