@@ -9,7 +9,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes
 
 .PHONY: setup setup-test setup-train base lock test demo tools lint contracts docs bench-stream bench-e2e
 .PHONY: bench-sizes bench-experts bench-guard bench-bounds bench-hostile bench-ensemble bench-streams
-.PHONY: bench-tenants bench-gateway bench-recovery gpu chaos clean
+.PHONY: bench-tenants bench-gateway bench-recovery gpu bench-console screenshots chaos clean
 
 setup: $(VENV)/.runtime
 setup-test: $(VENV)/.test
@@ -137,6 +137,15 @@ bench-recovery: setup-test
 # of the CPU, several workers, from broker to verdict. STEPS="tests experts" for some of it.
 gpu: setup-train
 	PYTHON=$(CURDIR)/$(BIN)/python tests/gpu/check.sh .aegis/gpu $(STEPS)
+
+# Eleven minutes: the live page in headless Chromium, with 10,000 contexts and 1,000 verdicts a second.
+# ARGS="--minutes 3" for less.
+bench-console: setup-test
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.console --output deploy/benchmarks/console $(ARGS)
+
+# The pictures of the console in the README: a broker, a worker and traffic of five minutes; needs Chromium.
+screenshots: setup-test
+	PYTHONPATH=tests $(BIN)/python -m screenshots --output deploy/docs $(ARGS)
 
 # Half an hour: workers, brokers, networks, disks and clocks fail over live traffic, with a report. What passed is kept in
 # the report, and a command that was interrupted goes on. ARGS="--scenario storm --seed 7 --again" for one of its pieces;

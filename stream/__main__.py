@@ -7,7 +7,7 @@ import click
 from stream.commands import CommandModules
 
 COMMANDS = (
-    *("broker", "topics", "state", "worker", "produce", "tail", "dead-letters", "labels", "forget"),
+    *("broker", "topics", "state", "worker", "console", "produce", "tail", "dead-letters", "labels", "forget"),
     *("score", "evaluate", "replay", "explain", "experts", "gateway", "demo"),
 )
 

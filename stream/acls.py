@@ -9,7 +9,7 @@ from typing import Final, Literal, NamedTuple
 from stream.settings import Settings
 from stream.topics import TopicNames, contract
 
-Role = Literal["worker", "producer", "labeller", "reader", "analyst", "gateway", "mender", "operator"]
+Role = Literal["worker", "producer", "labeller", "reader", "analyst", "gateway", "mender", "console", "operator"]
 ROLES: Final[dict[Role, str]] = {
     "worker": "aegis worker",
     "producer": "aegis produce; whoever publishes turns",
@@ -18,6 +18,7 @@ ROLES: Final[dict[Role, str]] = {
     "analyst": "aegis explain, replay",
     "gateway": "aegis gateway: turns and labels come in, verdicts go out; the rest is for --mode direct",
     "mender": "aegis dead-letters list|show|replay",
+    "console": "aegis console, with its review queue",
     "operator": "aegis topics, experts enable|shadow|disable, labels, forget; no worker may run as one",
 }
 
@@ -34,40 +35,55 @@ class Grant(NamedTuple):
 
 def grants(settings: Settings, role: Role) -> Sequence[Grant]:
     """What a client of this kind needs, no more."""
-    names, every = TopicNames.of(settings), tuple(spec.name for spec in contract(settings))
     if role == "worker":
-        read = (names.turns, names.labels, names.changelog, names.moments, names.experts, names.requests)
-        # Labels are forwarded, and sent again when their turn comes.
-        outputs = (names.verdicts, names.dead_letters, names.weights, names.moments, names.changelog)
-        written = (names.labels, names.requests, *outputs)
-        return (
-            Grant(("Read",), read, group=settings.app_id),
-            Grant(("Write",), written),
-            Grant(("DescribeConfigs",), every),  # it checks every topic at start
-            Grant(("Write",), transactional_prefix=f"{settings.app_id}-"),  # the fence of each partition
-        )
+        return _of_workers(settings)
     if role == "operator":
-        operations = ("Create", "Alter", "AlterConfigs", "DescribeConfigs", "Delete")
-        # Offsets, modes, what a request came to, and what topics still hold of what was forgotten.
-        looks = (names.turns, names.labels, names.verdicts, names.dead_letters, names.changelog)
-        return (
-            Grant(operations, every),
-            Grant(("Read",), (*looks, names.experts, names.requests), group=settings.app_id),
-            Grant(("Write",), (names.experts, names.requests, names.moments)),  # moments.v1: where turns can be
-        )
-    if role == "analyst":  # the changelog has the votes and the advice of every turn that waits for labels
-        told = (names.turns, names.verdicts, names.labels, names.weights, names.moments, names.experts, names.requests)
-        return (Grant(("Read",), (*told, names.changelog)),)
-    if role == "mender":
-        return (Grant(("Read",), (names.dead_letters,)), Grant(("Write",), (names.turns, names.labels)))
-    if role == "gateway":
-        return (
-            Grant(("Read",), (names.verdicts, names.moments, names.experts)),
-            Grant(("Write",), (names.turns, names.labels)),
-        )
-    if role == "reader":
-        return (Grant(("Read",), (names.verdicts, names.weights, names.dead_letters)),)
-    return (Grant(("Write",), (names.turns if role == "producer" else names.labels,)),)
+        return _of_operators(settings)
+    t, group = TopicNames.of(settings), settings.app_id
+    # The changelog has the votes and the advice of every turn that waits for labels.
+    explained = (t.turns, t.verdicts, t.labels, t.weights, t.moments, t.experts, t.requests, t.changelog)
+    others: dict[Role, tuple[Grant, ...]] = {
+        "producer": (Grant(("Write",), (t.turns,)),),
+        "labeller": (Grant(("Write",), (t.labels,)),),
+        "reader": (Grant(("Read",), (t.verdicts, t.weights, t.dead_letters)),),
+        "analyst": (Grant(("Read",), explained),),
+        "console": (
+            Grant(("Read",), (*explained, t.dead_letters)),
+            Grant(("Write",), (t.labels,)),
+            Grant(("Describe",), group=group),  # who owns what, and how far it has come
+        ),
+        "gateway": (Grant(("Read",), (t.verdicts, t.moments, t.experts)), Grant(("Write",), (t.turns, t.labels))),
+        "mender": (Grant(("Read",), (t.dead_letters,)), Grant(("Write",), (t.turns, t.labels))),
+    }
+    return others[role]
+
+
+def _of_workers(settings: Settings) -> Sequence[Grant]:
+    names = TopicNames.of(settings)
+    read = (names.turns, names.labels, names.changelog, names.moments, names.experts, names.requests)
+    # Labels are forwarded, and sent again when their turn comes.
+    outputs = (names.verdicts, names.dead_letters, names.weights, names.moments, names.changelog)
+    return (
+        Grant(("Read",), read, group=settings.app_id),
+        Grant(("Write",), (names.labels, names.requests, *outputs)),
+        Grant(("DescribeConfigs",), _every(settings)),  # it checks every topic at start
+        Grant(("Write",), transactional_prefix=f"{settings.app_id}-"),  # the fence of each partition
+    )
+
+
+def _of_operators(settings: Settings) -> Sequence[Grant]:
+    names = TopicNames.of(settings)
+    # Offsets, modes, what a request came to, and what topics still hold of what was forgotten.
+    looks = (names.turns, names.labels, names.verdicts, names.dead_letters, names.changelog)
+    return (
+        Grant(("Create", "Alter", "AlterConfigs", "DescribeConfigs", "Delete"), _every(settings)),
+        Grant(("Read",), (*looks, names.experts, names.requests), group=settings.app_id),
+        Grant(("Write",), (names.experts, names.requests, names.moments)),  # moments.v1: where turns can be
+    )
+
+
+def _every(settings: Settings) -> tuple[str, ...]:
+    return tuple(spec.name for spec in contract(settings))
 
 
 def lines(settings: Settings, role: Role, principal: str) -> list[str]:

@@ -49,8 +49,15 @@ async def existing(
         raise _silent(settings, error) from error
 
 
-async def follow(settings: Settings, topic: str, from_beginning: bool) -> AsyncGenerator[list[Any], None]:
-    """Yields what each fetch brings, for ever; starts at the end of each partition unless `from_beginning`.
+async def follow(
+    settings: Settings,
+    topic: str,
+    from_beginning: bool = False,
+    since_ms: int | None = None,
+    caught_up: Callable[[], None] = lambda: None,
+) -> AsyncGenerator[list[Any], None]:
+    """Yields what each fetch brings, for ever; starts at the end of each partition unless `from_beginning`, or at the
+    first record since `since_ms` (ms since 1970). `caught_up` is told when all that was there has been yielded.
 
     Partitions that are added later are read from their start. A broker that goes away is waited for. Errors as of
     `existing`.
@@ -59,9 +66,18 @@ async def follow(settings: Settings, topic: str, from_beginning: bool) -> AsyncG
     try:
         async with reader(settings) as consumer:
             consumer.assign(tps)
-            await (consumer.seek_to_beginning if from_beginning else consumer.seek_to_end)(*tps)
+            ends = await consumer.end_offsets(tps)
+            if since_ms is not None:
+                later = await consumer.offsets_for_times(dict.fromkeys(tps, max(0, since_ms)))
+                for tp, at in later.items():
+                    consumer.seek(tp, ends[tp] if at is None else at.offset)
+            else:
+                await (consumer.seek_to_beginning if from_beginning else consumer.seek_to_end)(*tps)
             yield []  # the positions are set: whatever comes from now on is read
             while True:
+                if ends and all([await consumer.position(tp) >= end for tp, end in ends.items()]):
+                    ends = {}
+                    caught_up()
                 await take_up(consumer, _known(consumer, topic))
                 for records in (await consumer.getmany(timeout_ms=POLL_MS)).values():
                     yield records

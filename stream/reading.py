@@ -14,22 +14,30 @@ from stream.topics import METADATA_MS
 FETCH_BYTES = 4 << 20
 """Of one partition in one fetch: recovery is bound by round trips below this, and by memory above."""
 
+START_SECONDS = 5.0
+"""That a consumer which is not wanted any more is given to have started."""
+
 
 @asynccontextmanager
-async def reader(settings: Settings, reset: str = "earliest") -> AsyncIterator[AIOKafkaConsumer]:
+async def reader(
+    settings: Settings, reset: str = "earliest", fetch_bytes: int = FETCH_BYTES
+) -> AsyncIterator[AIOKafkaConsumer]:
     """A consumer without a group, and so without commits and rebalances. With `reset` "none" it raises
     OffsetOutOfRangeError where the log was cut, instead of going on behind the cut."""
     consumer = connection.consumer(
         settings,
         auto_offset_reset=reset,
-        max_partition_fetch_bytes=FETCH_BYTES,
+        max_partition_fetch_bytes=fetch_bytes,
         fetch_max_wait_ms=200,
         metadata_max_age_ms=METADATA_MS,
     )
-    await consumer.start()
+    # aiokafka forgets a connection that it was opening when it is cancelled: it may finish first.
+    starting = asyncio.ensure_future(consumer.start())
     try:
+        await asyncio.shield(starting)
         yield consumer
     finally:
+        await asyncio.wait([starting], timeout=START_SECONDS)
         await consumer.stop()
 
 

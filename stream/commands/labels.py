@@ -15,6 +15,7 @@ from rich.table import Table
 from stream.annotators import Tally, tallies
 from stream.asked import Answer, answer_to, ask, asked_so_far, key_of, partitions_of_state, until_carried_out
 from stream.commands import hush
+from stream.commands.labels_export import export
 from stream.commands.progress import counting
 from stream.commands.tables import print_tables
 from stream.commands.times import Time
@@ -39,13 +40,17 @@ class Id(click.ParamType):
 
 @click.group()
 def labels() -> None:
-    """See who labels, and take labels back, on all workers.
+    """See who labels, take labels back on all workers, and write labelled turns as a data set.
 
     \b
     Examples:
       aegis labels annotators
       aegis labels revoke --annotator ann --since 2026-01-31T12:00:00Z
+      aegis labels export --out labelled.jsonl
     """
+
+
+labels.add_command(export)
 
 
 @labels.command()

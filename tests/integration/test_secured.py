@@ -19,6 +19,8 @@ from stream import acls, connection, growth, topics_admin
 from stream.__main__ import cli
 from stream.codecs import encode
 from stream.commands.experts_modes import set_mode
+from stream.console.live.reader import TopicReader
+from stream.console.live.state import Live
 from stream.errors import BrokerError, SettingsError, TopicsError, WriteError
 from stream.explain.explaining import explain
 from stream.following import existing
@@ -291,6 +293,23 @@ async def test_an_analyst_may_explain_a_verdict_and_write_nothing(broker_asking:
     assert told.recomputed.agrees
     assert told.taught is not None
     assert "grant what `aegis topics acls` prints" in await _refused(settings, names.labels)
+
+
+async def test_a_console_follows_all_that_it_shows_with_the_rights_of_its_role(
+    broker_asking: Secured, plain: Settings
+) -> None:
+    settings, names = client(plain, broker_asking.scram()), TopicNames.of(plain)
+    allow(broker_asking.plain, granted(settings, "console", WORKER))
+    live = Live(settings)
+    reader = TopicReader(settings, live.link, live.take, live.looked, live.counted_back)
+    following = asyncio.create_task(reader.run())
+    try:
+        await produce(broker_asking.plain, names.dead_letters, [Record(b"x", b"k")])
+        await eventually_async(lambda: live.letters.reasons and live.lag.look, awaited="a dead letter and the lag")
+    finally:
+        following.cancel()
+    assert (live.link.state, len(live.lag.told()["partitions"])) == ("up", settings.partitions)
+    assert "grant what `aegis topics acls` prints" in await _refused(settings, names.verdicts)
 
 
 async def _refused(settings: Settings, topic: str) -> str:
