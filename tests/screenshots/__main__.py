@@ -91,7 +91,8 @@ def _site(folder: Path, experts: tuple[str, ...] | None) -> Iterator[Site]:
     with broker_for_tests(folder / "broker") as bootstrap:
         settings = Settings.load(
             broker=bootstrap, app_id="aegis", topic_prefix="aegis.", partitions=8, data_dir=folder / "state",
-            experts=experts, http_port=embedded.free_port(), tenant_policies={"globex": "defensive", "tyrell": "defensive"},
+            experts=experts, http_port=embedded.free_port(),
+            tenant_policies={"globex": "defensive", "tyrell": "defensive"},
         )  # fmt: skip
         asyncio.run(topics_admin.create(settings))
         with WorkerProcess(settings, folder / "worker.log", REAL) as worker:

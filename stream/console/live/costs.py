@@ -36,10 +36,11 @@ class Costs:
             return
         async with ClientSession(timeout=PATIENCE) as session:
             while True:
-                await self._read(session)
+                await self.read(session)
                 await asyncio.sleep(EVERY)
 
-    async def _read(self, session: ClientSession) -> None:
+    async def read(self, session: ClientSession) -> None:
+        """Ask all workers once; one that does not answer is left out this time."""
         spent: dict[str, float] = defaultdict(float)
         batches: dict[str, float] = defaultdict(float)
         for address in self._addresses:

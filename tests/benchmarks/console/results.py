@@ -16,13 +16,15 @@ FLAT = 1.15
 
 class Sample(Struct, frozen=True):
     """Some seconds of the page: megabytes, shares of a processor, milliseconds. `long_ms`: tasks over 50 ms on the
-    page's main thread; `late_ms`: the latest that its timer was."""
+    page's main thread, by the clock; `spent_ms`: the most processor time that one task took; `late_ms`: the latest that
+    its timer was."""
 
     at: float
     heap_mb: float
     console_mb: float
     console_cpu: float
     long_ms: tuple[float, ...]
+    spent_ms: float
     late_ms: float
     nodes: int
 
@@ -39,8 +41,14 @@ class Results(Place, frozen=True):
 
     @property
     def longest_ms(self) -> float:
-        """The longest task on the page's main thread; 0: none was over 50 ms."""
+        """The longest task on the page's main thread by the clock; 0: none was over 50 ms."""
         return max((task for sample in self.samples for task in sample.long_ms), default=0.0)
+
+    @property
+    def spent_ms(self) -> float:
+        """The most processor time that one task took there: where more runs than there are cores, the clock measures
+        the neighbours, and this is what the page can answer for."""
+        return max(sample.spent_ms for sample in self.samples)
 
     @property
     def heap_ratio(self) -> float:
@@ -66,4 +74,4 @@ class Results(Place, frozen=True):
     @property
     def kept(self) -> bool:
         """Whether all that is promised was kept."""
-        return self.longest_ms <= BLOCKED_MS and max(self.heap_ratio, self.console_ratio) <= FLAT
+        return self.spent_ms <= BLOCKED_MS and max(self.heap_ratio, self.console_ratio) <= FLAT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import time
@@ -32,6 +33,7 @@ PROBE: Final = """
   setTimeout(look, every);
 }
 """
+TASK: Final = "ThreadControllerImpl::RunTask"
 TAKE: Final = "() => { const taken = window.watched; window.watched = {long: [], late: 0}; return taken; }"
 TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
@@ -52,8 +54,10 @@ def watch(browser: Browser, address: str, console: int, seconds: float, contexts
     rng, samples, began = random.Random(1), list[Sample](), time.monotonic()
     spent = _seconds_of(console)
     while (now := time.monotonic() - began) < seconds:
+        browser.start_tracing(page=page, categories=["toplevel"])
         _use(page, rng, contexts)
         page.wait_for_timeout(EVERY * 1000)
+        spent_ms = longest(browser.stop_tracing())
         taken = page.evaluate(TAKE)
         heap = session.send("Runtime.getHeapUsage")["usedSize"]
         used = _seconds_of(console)
@@ -65,6 +69,7 @@ def watch(browser: Browser, address: str, console: int, seconds: float, contexts
                 console_mb=_resident(console) / 1e6,
                 console_cpu=(used - spent) / (later - now),
                 long_ms=tuple(taken["long"]),
+                spent_ms=spent_ms,
                 late_ms=taken["late"],
                 nodes=page.evaluate("document.querySelectorAll('*').length"),
             )
@@ -72,6 +77,17 @@ def watch(browser: Browser, address: str, console: int, seconds: float, contexts
         spent = used
     page.close()
     return samples
+
+
+def longest(trace: bytes) -> float:
+    """Milliseconds of processor time that the longest task on a page's main thread took, in a trace of Chromium's."""
+    events = json.loads(trace)["traceEvents"]
+    named = [event for event in events if event["name"] == "thread_name" and event["args"]["name"] == "CrRendererMain"]
+    threads = {(event["pid"], event["tid"]) for event in named}
+    spent = [
+        event.get("tdur", 0) for event in events if event["name"] == TASK and (event["pid"], event["tid"]) in threads
+    ]
+    return max(spent) / 1000.0
 
 
 def _use(page: Page, rng: random.Random, contexts: int) -> None:

@@ -6,17 +6,19 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from stream.codecs import encode
 from stream.console.live import contexts as of_contexts
 from stream.console.live.alarms import Alarms
 from stream.console.live.assessment import Figures, assess
 from stream.console.live.contexts import COLUMNS, Contexts, detail
-from stream.console.live.costs import sums
+from stream.console.live.costs import Costs, sums
 from stream.console.live.lag import Lag, Look
 from stream.console.live.standings import Standings
 from stream.console.live.wire import SeenVerdict
 from stream.records import Departure, Standing, Weights
+from support.http import served
 
 NOW = 1_800_000_000.0
 
@@ -223,3 +225,25 @@ aegis_expert_seconds_count{expert="lexical"} 4.0
 aegis_other_total 3.0
 """
     assert sums(text) == {"lexical": (0.5, 4.0)}
+
+
+async def test_the_cost_of_an_expert_is_that_between_two_readings_of_all_workers() -> None:
+    spent = [(1.0, 10.0), (1.6, 12.0), (0.2, 4.0)]  # seconds, batches; the worker begins anew at the end
+
+    async def metrics(request: web.Request) -> web.Response:
+        seconds, batches = spent.pop(0)
+        name = "aegis_expert_seconds"
+        lines = [f"# TYPE {name} histogram", f'{name}_bucket{{expert="a",le="+Inf"}} {batches}']
+        lines += [f'{name}_sum{{expert="a"}} {seconds}', f'{name}_count{{expert="a"}} {batches}', ""]
+        return web.Response(text="\n".join(lines))
+
+    app = web.Application()
+    app.router.add_get("/metrics", metrics)
+    async with served(app) as client:
+        costs = Costs([str(client._build_url("/metrics")), "http://127.0.0.1:9/metrics"])
+        await costs.read(client)
+        assert costs.seconds == {"a": pytest.approx(0.1)}
+        await costs.read(client)
+        assert costs.seconds == {"a": pytest.approx(0.3)}
+        await costs.read(client)
+        assert costs.seconds == {"a": pytest.approx(0.05)}
