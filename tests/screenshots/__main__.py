@@ -43,6 +43,8 @@ class Picture:
     seen: str
     theme: Theme = "light"
     top: str | None = None
+    keys: tuple[str, ...] = ()
+    """That are pressed before."""
 
 
 PICTURES: Final = (
@@ -51,7 +53,7 @@ PICTURES: Final = (
     Picture("console-contexts", "/?range=300&context=acme%2Fuser", 1440, 860, "#context .facts", top="#contexts"),
     Picture("console-phone", "/?range=300", 390, 844, "#tiles"),
     Picture("console-turn", "/turn/t000012-0", 1280, 900, "#decision dl"),
-    Picture("console-review", "/review", 1280, 800, "#text"),
+    Picture("console-review", "/review", 1280, 800, "#text", keys=("2",)),
 )
 
 
@@ -138,6 +140,8 @@ def _settle(page: Page, picture: Picture) -> None:
     if picture.top is not None:
         page.locator(picture.top).evaluate("node => node.scrollIntoView({ block: 'start', behavior: 'instant' })")
     page.wait_for_timeout(6_000)
+    for key in picture.keys:
+        page.keyboard.press(key)
     page.mouse.move(1, 1)
 
 
