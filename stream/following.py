@@ -65,13 +65,14 @@ async def follow(
     tps = await _partitions(settings, topic)
     try:
         async with reader(settings) as consumer:
-            consumer.assign(tps)
             ends = await consumer.end_offsets(tps)
+            later: dict[TopicPartition, Any] = {}
             if since_ms is not None:
                 later = await consumer.offsets_for_times(dict.fromkeys(tps, max(0, since_ms)))
-                for tp, at in later.items():
-                    consumer.seek(tp, ends[tp] if at is None else at.offset)
-            else:
+            consumer.assign(tps)  # from here on it fetches: nothing may be awaited before it knows from where
+            for tp, at in later.items():
+                consumer.seek(tp, ends[tp] if at is None else at.offset)
+            if not later:
                 await (consumer.seek_to_beginning if from_beginning else consumer.seek_to_end)(*tps)
             yield []  # the positions are set: whatever comes from now on is read
             while True:

@@ -175,7 +175,7 @@ async def test_the_experts_are_hidden_until_the_vote_in_the_page_and_on_the_wire
         await ann.vote()
         experts = await ann.text("#experts")
         assert "you say unsafe" in experts
-        assert all(word in experts for word in ("expert0", "expert1", "0.13", "0.88", "The experts disagreed"))
+        assert all(word in experts for word in ("expert0", "expert1", "0.13", "0.88", "the experts disagreed"))
 
 
 async def test_graphic_words_are_blurred_until_they_are_asked_for(flow: Flow, tmp_path: Path) -> None:

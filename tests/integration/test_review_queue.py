@@ -27,6 +27,8 @@ from support.kafka import eventually_async, produce
 from support.review import judged, serving, token_of, tokens
 
 WHOEVER = {"ann": "", "ben": "", "cleo": ""}
+TALK = {"conversation_id": "c"}
+"""In one partition, so that turns wait in the order in which they were sent."""
 
 
 @dataclass
@@ -108,13 +110,13 @@ def asking(*texts: str, **fields: Any) -> list[Turn]:
 async def test_a_restart_loses_nothing_but_leases_and_labels_given_elsewhere_count(
     topics: Settings, tmp_path: Path
 ) -> None:
-    turns = asking("first", "second", "third", "fourth", conversation_id="c")
+    turns = asking("first", "second", "third", "fourth", **TALK)
     await judged(topics, *turns)
     async with team(topics, tmp_path) as here:
         await here.ann.waits(4)
         assert await here.ann.vote("safe") == "first"
         assert (await here.ben.next())["text"] == "second"
-    elsewhere = label(turns[2].turn_id, "unsafe", "elsewhere", conversation_id="c")
+    elsewhere = label(turns[2].turn_id, "unsafe", "elsewhere", **TALK)
     await produce(topics.broker, TopicNames.of(topics).labels, [record_of(elsewhere)])
     async with team(topics, tmp_path) as here:
         await here.ann.waits(2)
@@ -146,7 +148,7 @@ async def test_a_policys_quorum_is_asked_for_without_an_option(topics: Settings,
 async def test_a_turn_whose_text_the_broker_keeps_no_more_is_said_and_passed_over(
     topics: Settings, tmp_path: Path
 ) -> None:
-    verdicts = await judged(topics, *asking("gone", "also gone", "still here", conversation_id="c"))
+    verdicts = await judged(topics, *asking("gone", "also gone", "still here", **TALK))
     last = verdicts[-1].source
     async with topics_admin.connected(topics) as admin:
         place = TopicPartition(last.topic, last.partition)
@@ -161,7 +163,7 @@ async def test_a_turn_whose_text_the_broker_keeps_no_more_is_said_and_passed_ove
 async def test_a_text_that_is_to_be_forgotten_is_not_shown_and_no_part_of_a_conversation(
     topics: Settings, tmp_path: Path
 ) -> None:
-    forgotten, shown = asking("my secret", "hello", conversation_id="c")
+    forgotten, shown = asking("my secret", "hello", **TALK)
     await judged(topics, forgotten, shown)
     async with team(topics, tmp_path) as here:
         await here.ann.waits(2)
@@ -194,7 +196,8 @@ async def test_labels_of_somebody_who_is_revoked_do_not_count_and_the_turn_is_as
 
 
 async def test_whoever_is_bound_to_a_tenant_sees_and_labels_that_one_alone(topics: Settings, tmp_path: Path) -> None:
-    await judged(topics, *asking("of acme", tenant="acme"), *asking("of school", tenant="school"))
+    said = [*asking("of acme", tenant="acme", **TALK), *asking("of school", tenant="school", **TALK)]
+    await judged(topics, *said)
     async with team(topics, tmp_path, people={"ann": "tenant=school", "ben": ""}) as here:
         await here.ben.waits(2)
         of_acme = await here.ben.next()
@@ -210,7 +213,7 @@ async def test_whoever_is_bound_to_a_tenant_sees_and_labels_that_one_alone(topic
 async def test_looking_back_goes_from_vote_to_vote_and_a_vote_after_a_restart_is_taken(
     topics: Settings, tmp_path: Path
 ) -> None:
-    await judged(topics, *asking("first", "second", "third", conversation_id="c"))
+    await judged(topics, *asking("first", "second", "third", **TALK))
     async with team(topics, tmp_path) as here:
         await here.ann.waits(3)
         for says in ("safe", "unsafe"):

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ import click
 import msgspec
 from playwright.sync_api import Browser, Page, expect
 
+from screenshots import review
 from stream import broker as embedded
 from stream import topics_admin
 from stream.settings import Settings
@@ -43,6 +44,8 @@ class Picture:
     seen: str
     theme: Theme = "light"
     top: str | None = None
+    prepare: Callable[[Page], None] | None = None
+    """What is done before."""
 
 
 PICTURES: Final = (
@@ -51,7 +54,8 @@ PICTURES: Final = (
     Picture("console-contexts", "/?range=300&context=acme%2Fuser", 1440, 860, "#context .facts", top="#contexts"),
     Picture("console-phone", "/?range=300", 390, 844, "#tiles"),
     Picture("console-turn", "/turn/t000012-0", 1280, 900, "#decision dl"),
-    Picture("console-review", "/review", 1280, 800, "#text"),
+    Picture("console-review", "/review", 1280, 800, "#text", prepare=review.chosen),
+    Picture("console-review-voted", "/review", 1280, 800, "#text", "dark", prepare=review.voted),
 )
 
 
@@ -138,6 +142,8 @@ def _settle(page: Page, picture: Picture) -> None:
     if picture.top is not None:
         page.locator(picture.top).evaluate("node => node.scrollIntoView({ block: 'start', behavior: 'instant' })")
     page.wait_for_timeout(6_000)
+    if picture.prepare is not None:
+        picture.prepare(page)
     page.mouse.move(1, 1)
 
 

@@ -15,28 +15,38 @@ from aiohttp import web
 from playwright.async_api import Browser, BrowserContext, Error, Page, Response, async_playwright
 
 from stream.codecs import encode
-from stream.console.app import make_app
+from stream.console.pages import add_static
+from stream.console.review.app import attach
 from stream.console.review.options import Options
+from stream.console.review.room import REVIEW
 from stream.records import Opinion, Source, Turn, Verdict
 from stream.settings import Settings
 from stream.topics import TopicNames
 from stream.web.access import Access
+from stream.web.limits import Limits
+from stream.web.serving import application
 from support.browsing import NAMES
-from support.kafka import Record, produce
+from support.kafka import Record, eventually_async, produce
 
 HOST: Final = "127.0.0.1"
+BODY_BYTES: Final = 65_536
 CHROMIUM: Final = next(filter(None, map(shutil.which, NAMES)), None)
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium (apt install chromium)")
 
 
 @asynccontextmanager
 async def serving(settings: Settings, options: Options | None = None, port: int = 0) -> AsyncIterator[str]:
-    """Yields the address of a console under these settings."""
-    runner = web.AppRunner(make_app(settings, Access.of(settings, HOST), queue=options), access_log=None)
+    """Yields the address of a console under these settings that has the review page alone."""
+    app = application(Access.of(settings, HOST), Limits(BODY_BYTES))
+    add_static(app)
+    attach(app, settings, options)
+    runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
         await web.TCPSite(runner, HOST, port).start()
         yield f"http://{HOST}:{runner.addresses[0][1]}"
+        # aiokafka forgets a connection that it was opening when it is cancelled, which a test would be told of.
+        await eventually_async(lambda: app[REVIEW].feed.has_caught_up, awaited="a queue that has been read")
     finally:
         await runner.cleanup()
 

@@ -59,12 +59,15 @@ class Feed:
         """What keeps the queue from being read, in one line; None while all is well."""
         self.is_ready = False
         """Whether all labels have been read, so that nobody is asked twice."""
+        self.has_caught_up = False
+        """Whether all verdicts have been read, too."""
         self._requests_read, self._labels_read = asyncio.Event(), asyncio.Event()
 
     async def run(self) -> None:
         """For ever. Whatever the broker does, it is told in `trouble` and tried again."""
         while True:
             self._requests_read, self._labels_read = asyncio.Event(), asyncio.Event()
+            self.has_caught_up = False
             try:
                 async with asyncio.TaskGroup() as group:
                     for job in (self._hear_requests, self._hear_labels, self._hear_verdicts, self._feel_pulse):
@@ -91,6 +94,9 @@ class Feed:
         self._labels_read.set()
         self.is_ready = True
 
+    def _set_caught_up(self) -> None:
+        self.has_caught_up = True
+
     def _revocations(self) -> int:
         """Changes when a revocation is asked for or undone."""
         return hash(tuple(asked.place for asked in self._requests.revocations.values()))
@@ -106,7 +112,7 @@ class Feed:
 
     async def _hear_verdicts(self) -> None:
         await self._labels_read.wait()
-        async for records in self._follow(self._names.verdicts, self._since_ms(), lambda: None):
+        async for records in self._follow(self._names.verdicts, self._since_ms(), self._set_caught_up):
             for record in records:
                 candidate = candidate_of(record, self._names.turns, self._policies)
                 if candidate is not None:

@@ -67,10 +67,12 @@ function drawChoice() {
   by("risks").hidden = !names;
   if (!names) for (const box of boxes()) box.checked = false;
   by("save").disabled = label === null;
+  inSight();
 }
 
 function openFine(open) {
   by("fine").hidden = !open;
+  if (turn !== null) inSight();
   by("more").setAttribute("aria-expanded", String(open));
 }
 
@@ -114,21 +116,23 @@ function take(shown) {
   openFine(vote !== null && vote.categories.some(isFine));
   show("labelling");
   drawText();
-  drawChoice();
   drawLast();
-  settle();
+  scrollTo({ top: 0, behavior: "instant" });
+  drawChoice();
+  nodes.turn.focus({ preventScroll: true });
   const from = `Next turn, from the ${ROLES[turn.role].toLowerCase()}.`;
   say(vote === null ? from : `Your vote was ${LABELS[vote.label].toLowerCase()}. You can change it.`);
 }
 
-// The turn to label is what is seen and read first, however much was said before it.
-function settle() {
-  nodes.turn.focus({ preventScroll: true });
+// However much was said before the turn, and however tall the bar is, the turn is seen: its end, or of one that is taller
+// than the room above the bar, its beginning.
+function inSight() {
   const bar = nodes.vote.hidden ? nodes.after : nodes.vote;
-  const room = innerHeight - bar.offsetHeight - 24;
-  const box = nodes.turn.getBoundingClientRect();
-  const top = box.height > room ? box.top - 12 : box.bottom - room;
-  scrollTo({ top: Math.max(0, scrollY + top), behavior: "instant" });
+  const room = innerHeight - bar.offsetHeight - 16;
+  const top = nodes.turn.getBoundingClientRect().top;
+  const last = by("reveal").hidden ? nodes.turn : by("reveal");
+  const over = Math.min(last.getBoundingClientRect().bottom - room, top - 12);
+  if (over > 0) scrollBy({ top: over, behavior: "instant" });
 }
 
 function nothing(reading) {

@@ -7,10 +7,10 @@ export const ROLES = { user: "User", assistant: "Assistant", system: "System" };
 export const LABELS = { safe: "Safe", needs_caution: "Needs caution", unsafe: "Unsafe" };
 const STATUS = { timeout: "took too long", error: "failed", abstained: "had no opinion", shadow: "on trial, no vote" };
 const WHY = {
-  sampled: "It was drawn at random: the experts agreed.",
-  uncertain: "Its score lies close to a threshold.",
-  disagreeing: "The experts disagreed.",
-  unscored: "No expert could score it.",
+  sampled: "the experts agreed on it",
+  uncertain: "its score lies close to a threshold",
+  disagreeing: "the experts disagreed",
+  unscored: "no expert could score it",
 };
 
 export function element(tag, fields = {}, ...children) {
@@ -142,7 +142,8 @@ export function drawExperts(target, verdict, label, isOnScreen) {
   const note = (textContent) => target.append(element("p", { className: "small muted", textContent }));
   if (risks.length > 0) note(`Likeliest risks: ${risks.join(", ")}.`);
   const share = Math.round(1 / verdict.ask_probability);
-  note(`Why you were asked: ${WHY[verdict.why]}${share > 1 ? ` One in ${share} like it is asked for.` : ""}`);
+  const asked = share > 1 ? `one in ${share} such turns is asked for` : "every such turn is asked for";
+  note(`Why you were asked: ${WHY[verdict.why]}, and ${asked}.`);
 }
 
 export function span(ms) {
