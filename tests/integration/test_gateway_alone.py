@@ -43,6 +43,7 @@ def test_topics_that_are_not_there_are_one_line(settings: Settings, tmp_path: Pa
         assert "does not exist: run `aegis topics create`" in alone.text()
 
 
+@pytest.mark.timeout(300)  # a broker starts twice, which takes a busy machine half a minute each time
 async def test_a_broker_that_goes_is_said_and_one_that_comes_back_is_found(tmp_path: Path) -> None:
     """The test is the worker: it answers the turn that it finds."""
     folder, port = tmp_path / "broker", embedded.free_port()
