@@ -76,9 +76,10 @@ contracts: setup-test
 	$(BIN)/python -m stream.gateway.openapi
 	PYTHONPATH=tests $(BIN)/python -m contracts.record $(ARGS)
 
-# After a change of a setting or of a command's help: deploy/docs/settings.md and commands.md.
+# After a change of a setting, of a command's help or of a metric: deploy/docs/{settings,commands,metrics}.md.
 docs: setup
 	$(BIN)/python -m stream.reference
+	$(BIN)/python -m stream.metric_pages
 
 # Minutes, not a test: the worker beside other clients of Kafka; on AEGIS_BROKER if it is set, else a broker of its own.
 bench-stream: setup-test
