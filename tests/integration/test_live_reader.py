@@ -21,9 +21,15 @@ from support.kafka import Record, eventually_async, produce
 async def following(settings: Settings) -> AsyncIterator[Live]:
     """What a console keeps that follows these topics meanwhile."""
     live = Live(settings)
-    task = asyncio.create_task(TopicReader(settings, live.link, live.take, live.looked, live.counted_back).run())
-    try:
+    async with _running(TopicReader(settings, live.link, live.take, live.looked, live.counted_back)):
         yield live
+
+
+@asynccontextmanager
+async def _running(reader: TopicReader) -> AsyncIterator[None]:
+    task = asyncio.create_task(reader.run())
+    try:
+        yield
     finally:
         task.cancel()
         with suppress(asyncio.CancelledError):
@@ -71,6 +77,24 @@ async def test_turns_of_before_are_counted_and_those_that_wait_are_lag(topics: S
         await eventually_async(lambda: sum(_turns(live)) > 29, awaited="the turns of before")
         assert live.lag.told()["workers"] == []
         assert round(sum(_turns(live))) == 30
+
+
+async def test_a_second_connection_counts_nothing_twice(topics: Settings) -> None:
+    names, live = TopicNames.of(topics), Live(topics)
+    at = int((datetime.now(UTC) - timedelta(minutes=5)).timestamp() * 1000)
+    await produce(topics.broker, names.turns, [Record(b"{}", b"c", timestamp_ms=at) for _ in range(30)])
+    await produce(topics.broker, names.verdicts, [verdict("a/user")])
+    reader = TopicReader(topics, live.link, live.take, live.looked, live.counted_back)
+    async with _running(reader):
+        await eventually_async(lambda: sum(_turns(live)) > 29 and live.contexts.known, awaited="the turns of before")
+        await eventually_async(lambda: live.lag.look, awaited="a look")
+    first = live.lag.look
+    async with _running(reader):
+        await produce(topics.broker, names.verdicts, [verdict("b/user")])
+        await eventually_async(lambda: "b/user" in live.contexts.known, awaited="what comes")
+        await eventually_async(lambda: live.lag.look is not first, awaited="another look")
+    assert round(sum(_turns(live))) == 30
+    assert live.contexts.known["a/user"].verdicts == 1
 
 
 def _turns(live: Live) -> list[float]:

@@ -37,6 +37,8 @@ MOST_BACK: Final = 200_000
 LETTERS_BACK: Final = 1_000
 """Dead letters that are read back, however old: those that still wait to be mended."""
 POLL_MS: Final = 200
+SILENT: Final = 3
+"""Fetches in a row without a record, after which what had been published before is read."""
 TOGETHER: Final = 2_000
 """Records between two chances for the rest of the console (about 20 ms)."""
 STEP: Final = 15.0
@@ -75,6 +77,7 @@ class TopicReader:
         self._counted_back = counted_back
         self._next: dict[TopicPartition, int] = {}
         """Where each partition is read on."""
+        self._counted = False
 
     @property
     def _followed(self) -> tuple[str, ...]:
@@ -88,11 +91,19 @@ class TopicReader:
             try:
                 await self._connected()
             except FAILURES as error:
-                reason = await why_not(self._settings, PATIENCE) or "it does not answer"
-                self._link.down(time.time(), reason)
+                self._link.down(time.time(), await self._why(error))
                 if before != "down":
                     log.warning("broker_gone", broker=self._settings.broker, error=type(error).__name__)
             await asyncio.sleep(EVERY)
+
+    async def _why(self, error: Exception) -> str:
+        """In one line."""
+        if isinstance(error, StreamError):
+            return str(error)
+        try:
+            return await why_not(self._settings, PATIENCE) or "it does not answer"
+        except StreamError as told:  # a file of credentials that cannot be used
+            return str(told)
 
     async def _connected(self) -> None:
         """Read until the connection ends; then raises what ended it."""
@@ -166,21 +177,19 @@ class TopicReader:
         return max(start, end - MOST_BACK // partitions, end if since is None else since.offset)
 
     async def _read(self, consumer: AIOKafkaConsumer) -> None:
+        silent = 0
         while True:
             found = await consumer.getmany(timeout_ms=POLL_MS, max_records=TOGETHER)
             for tp, records in found.items():
                 self._take(tp.topic, records)
                 self._next[tp] = records[-1].offset + 1
-            if not self._link.filled:
-                self._link.filled = not found
+            silent = 0 if found else silent + 1
+            self._link.filled = self._link.filled or silent >= SILENT
             await asyncio.sleep(0)
 
     async def _poll(self, poller: Poller, admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer) -> None:
-        async with asyncio.timeout(PATIENCE * 4):
-            turns = (await self._there(admin)).get(self._names.turns, 0)
-            now = time.time()
-            moments = [now - BACK + step * STEP for step in range(int(BACK / STEP) + 1)]
-            self._counted_back(await poller.turns_at(moments, turns))
+        if not self._counted:  # once: later connections would count the same turns again
+            await self._count_back(poller, admin)
         while True:
             async with asyncio.timeout(PATIENCE):
                 partitions = await self._there(admin)
@@ -190,6 +199,14 @@ class TopicReader:
                 self._looked(await poller.look(partitions))
             self._link.up(time.time())
             await asyncio.sleep(EVERY)
+
+    async def _count_back(self, poller: Poller, admin: AIOKafkaAdminClient) -> None:
+        async with asyncio.timeout(PATIENCE * 4):
+            turns = (await self._there(admin)).get(self._names.turns, 0)
+            now = time.time()
+            moments = [now - BACK + step * STEP for step in range(int(BACK / STEP) + 1)]
+            self._counted_back(await poller.turns_at(moments, turns))
+            self._counted = True
 
 
 async def _stop(consumer: AIOKafkaConsumer) -> None:

@@ -14,7 +14,7 @@ import msgspec
 
 from stream.codecs import UNREADABLE
 from stream.console.live import wire
-from stream.console.live.advice import Advice
+from stream.console.live.advice import STATUSES, Advice
 from stream.console.live.alarms import Alarms
 from stream.console.live.assessment import Figures, assess
 from stream.console.live.contexts import Context, Contexts, detail
@@ -26,6 +26,7 @@ from stream.console.live.reliability import Reliability
 from stream.console.live.standings import Standings
 from stream.console.live.traffic import CAUTION, LABELS, LETTERS, OF_LABEL, SAFE, TURNS, UNSAFE, UNSCORED, Traffic
 from stream.expert_modes import Wishes
+from stream.routing import TRIES
 from stream.settings import Settings
 from stream.topics import TopicNames
 
@@ -88,7 +89,9 @@ class Live:
         self.reliability.decided(verdict)
 
     def _label(self, record: Any) -> None:
-        self.traffic.count(LABELS, record.timestamp / 1000)
+        # One that a worker sends on, to where its turn is or until it comes, is the same label again.
+        if not any(name == TRIES for name, _ in record.headers):
+            self.traffic.count(LABELS, record.timestamp / 1000)
         self.reliability.labelled(wire.labels.decode(record.value or b""))
 
     def _weights(self, record: Any) -> None:
@@ -223,7 +226,7 @@ class Live:
     def _experts(self, now: float) -> list[dict[str, Any]]:
         advised, stood = self.advice.told(now), self.standings.told()
         names = sorted({*advised, *stood, *self.wishes.wishes})
-        blank = {"version": "", "turns": 0, "weight": None}
+        blank = {"version": "", "turns": 0, "weight": None, **dict.fromkeys(STATUSES, 0.0)}
         unknown = {"loss": None, "regret": None, "contexts": 0}
         return [
             {

@@ -84,10 +84,8 @@ def longest(trace: bytes) -> float:
     events = json.loads(trace)["traceEvents"]
     named = [event for event in events if event["name"] == "thread_name" and event["args"]["name"] == "CrRendererMain"]
     threads = {(event["pid"], event["tid"]) for event in named}
-    spent = [
-        event.get("tdur", 0) for event in events if event["name"] == TASK and (event["pid"], event["tid"]) in threads
-    ]
-    return max(spent) / 1000.0
+    tasks = [event for event in events if event["name"] == TASK and (event["pid"], event["tid"]) in threads]
+    return float(max(task.get("tdur", 0) for task in tasks)) / 1000.0
 
 
 def _use(page: Page, rng: random.Random, contexts: int) -> None:

@@ -65,10 +65,10 @@ function next() {
   requestAnimationFrame(draw);
 }
 
-/** All parts, once more; events that came meanwhile are drawn together. */
+/** All parts, once more; events that came meanwhile are drawn together. What is away is said also while paused. */
 function later() {
-  if (paused || document.hidden || waiting.length) return;
-  waiting = store.now ? [...parts] : parts.slice(0, 1);
+  if (document.hidden || waiting.length) return;
+  waiting = paused ? [() => overview.banner(store, connected)] : store.now ? [...parts] : parts.slice(0, 1);
   next();
 }
 
@@ -111,7 +111,6 @@ press();
 const pause = document.getElementById("pause");
 pause.addEventListener("click", () => {
   paused = !paused;
-  mark(pause, "aria-pressed", String(paused));
   say(pause, paused ? "Go on" : "Pause");
   tell(connected ? "live" : "lost");
   later();

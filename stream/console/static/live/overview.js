@@ -37,8 +37,8 @@ export class Overview {
 
   update(store, range, connected) {
     const { broker, summary } = store.parts;
+    this.banner(store, connected);
     if (!broker || !summary) return;
-    this.banner(store, broker, connected);
     const level = broker.state === "down" || broker.state === "no topics" || !connected ? "bad" : worst(summary);
     mark(this.verdict, "data-level", level);
     say(this.title, titleOf(broker, summary, level, connected));
@@ -57,19 +57,21 @@ export class Overview {
     this.told = now;
   }
 
-  banner(store, broker, connected) {
-    const gone = connected && broker.state === "down";
-    const bare = connected && broker.state === "no topics";
+  /** What is away, said across the page: the console, the broker, or what is to be read. */
+  banner(store, connected) {
+    const { broker } = store.parts;
+    const gone = connected && broker?.state === "down";
+    const bare = connected && broker?.state === "no topics";
     this.away.hidden = connected && !gone && !bare;
     if (!connected) this.fillBanner("The console does not answer.", `What is shown is of ${store.now ? time(store.now) : "before"}. Trying again.`);
-    else if (gone) this.fillBanner(`The broker at ${broker.address} is away`, `since ${time(broker.since)} (${duration(store.now - broker.since)}): ${broker.reason}. What is shown is of before. Trying again every 2 s.`);
+    else if (gone) this.fillBanner(`The broker at ${broker.address} is away`, `since ${time(broker.since)}: ${broker.reason}. What is shown is of before. Trying again every 2 s.`, `${duration(store.now - broker.since)} so far`);
     else if (bare) this.fillBanner("There is nothing to read yet.", broker.reason);
   }
 
-  fillBanner(title, rest) {
-    if (this.away.childElementCount !== 2) this.away.replaceChildren(h("strong"), h("span"));
-    say(this.away.firstElementChild, title);
-    say(this.away.lastElementChild, rest);
+  /** `more` changes every second: it is not read out each time. */
+  fillBanner(title, rest, more = "") {
+    if (!this.away.childElementCount) this.away.replaceChildren(h("strong"), h("span"), h("span.ago", { "aria-hidden": "true" }));
+    [title, rest, more].forEach((text, place) => say(this.away.children[place], text));
   }
 
   fill(tile, store, range, findings) {
