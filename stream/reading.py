@@ -33,12 +33,15 @@ async def reader(
     )
     # aiokafka forgets a connection that it was opening when it is cancelled: it may finish first.
     starting = asyncio.ensure_future(consumer.start())
+    starting.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # heard, if nobody waits any more
     try:
         await asyncio.shield(starting)
         yield consumer
     finally:
-        await asyncio.wait([starting], timeout=START_SECONDS)
-        await consumer.stop()
+        try:
+            await asyncio.wait([starting], timeout=START_SECONDS)
+        finally:
+            await consumer.stop()
 
 
 async def take_up(consumer: AIOKafkaConsumer, tps: Iterable[TopicPartition]) -> None:

@@ -136,6 +136,7 @@ async def test_people_see_how_far_they_agree_and_those_who_may_take_the_labels_h
 
 
 @pytest.mark.broker
+@pytest.mark.slow
 @pytest.mark.skipif(
     bool(os.environ.get(NAMED)) and shutil.which("java") is None,
     reason=f"{NAMED} names a broker, and there is no Java to start another with",

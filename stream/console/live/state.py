@@ -26,6 +26,7 @@ from stream.console.live.reliability import Reliability
 from stream.console.live.standings import Standings
 from stream.console.live.traffic import CAUTION, LABELS, LETTERS, OF_LABEL, SAFE, TURNS, UNSAFE, UNSCORED, Traffic
 from stream.expert_modes import Wishes
+from stream.routing import TRIES
 from stream.settings import Settings
 from stream.topics import TopicNames
 
@@ -88,7 +89,9 @@ class Live:
         self.reliability.decided(verdict)
 
     def _label(self, record: Any) -> None:
-        self.traffic.count(LABELS, record.timestamp / 1000)
+        # One that a worker sends on, to where its turn is or until it comes, is the same label again.
+        if not any(name == TRIES for name, _ in record.headers):
+            self.traffic.count(LABELS, record.timestamp / 1000)
         self.reliability.labelled(wire.labels.decode(record.value or b""))
 
     def _weights(self, record: Any) -> None:

@@ -69,7 +69,7 @@ def state(review: Review, caller: Caller, since_ms: int) -> dict[str, Any]:
         "name": caller.name,
         "trouble": feed.trouble,
         "reading": not feed.is_ready,
-        "waiting": queue.waiting(caller.name, caller.tenant),
+        "waiting": queue.waiting(caller.tenant),
         "oldest_ms": int(time.time() * 1000) - oldest.judged_at_ms if oldest is not None else None,
         "dropped": queue.counts.dropped,
         "expired": queue.counts.expired,

@@ -6,7 +6,7 @@ annotator counts. It cannot be unsaid; only an operator can take it back (`aegis
 from __future__ import annotations
 
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
@@ -74,8 +74,8 @@ class Desk:
 
     async def next(self, caller: Caller) -> View | None:
         """The turn that is this annotator's now; None when none waits for it. Raises BrokerError, one line."""
-        session, recent = self._session(caller), deque[Candidate](maxlen=MOST_GONE)
-        while len(recent) < MOST_GONE:
+        session = self._session(caller)
+        for _ in range(MOST_GONE):
             lease = self._queue.take(caller.name, _now_ms(), caller.tenant, session.passed)
             if lease is None:
                 return None
@@ -84,7 +84,6 @@ class Desk:
                 session.shown = lease.candidate
                 return View(lease.candidate, shown)
             self._queue.lose(lease.candidate)
-            recent.append(lease.candidate)
         return None
 
     async def vote(

@@ -77,8 +77,9 @@ class Feed:
                 self.is_ready = False
                 self._queue.clear()
                 self._ledger.clear()
-            except* StreamError as errors:
-                self.trouble = str(_first(errors))
+            except* (StreamError, KafkaError, OSError) as errors:
+                first = _first(errors)
+                self.trouble = str(first) if isinstance(first, StreamError) else self._silence()
                 log.warning("review_queue_not_read", why=self.trouble)
                 await asyncio.sleep(AGAIN_SECONDS)
 
@@ -128,7 +129,7 @@ class Feed:
                         await consumer.end_offsets(place)
                     self.trouble = None
                 except (KafkaError, TimeoutError):
-                    self.trouble = f"the broker at {self._settings.broker} does not answer"
+                    self.trouble = self._silence()
                 await asyncio.sleep(PULSE_SECONDS)
 
     async def _follow(
@@ -146,6 +147,9 @@ class Feed:
         if counting is None:
             counting = self._counting[label.tenant] = Counting(revoked=self._requests.revoked_in(label.tenant))
         return counting.is_revoked(label.annotator, milliseconds(label.labelled_at))
+
+    def _silence(self) -> str:
+        return f"the broker at {self._settings.broker} does not answer"
 
     def _since_ms(self) -> int:
         return int((time.time() - self._settings.label_horizon) * 1000)

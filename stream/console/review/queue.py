@@ -180,8 +180,8 @@ class Queue:
         first = [next(iter(self._ranked[rank].values())) for rank in ranks]
         return min(first, key=lambda candidate: candidate.judged_at_ms, default=None)
 
-    def waiting(self, annotator: str, tenant: str | None = None) -> int:
-        """How many turns wait for this annotator; of all tenants it is not counted turn by turn."""
+    def waiting(self, tenant: str | None = None) -> int:
+        """How many turns wait, of one tenant or of all."""
         if tenant is None:
             return len(self)
         return sum(candidate.tenant == tenant for candidate in self._waiting.values())

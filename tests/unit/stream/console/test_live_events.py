@@ -114,6 +114,12 @@ def test_an_expert_that_only_weights_know_of_was_asked_about_nothing(live: Live)
     assert (expert["mode"], expert["turns"], expert["timeout"], expert["loss"]) == (None, 0, 0.0, pytest.approx(0.4))
 
 
+def test_a_label_that_a_worker_sends_on_is_counted_once(live: Live) -> None:
+    label = encode(Label("t", "c", "unsafe", "ann", datetime.now(UTC)))
+    live.take(NAMES.labels, [Record(label), Record(label, headers=[("aegis-tried", b"1"), ("aegis-tries", b"1")])])
+    assert sum(live.traffic.series(0)["labels"]) == 1
+
+
 def test_a_tombstone_takes_a_context_away(live: Live) -> None:
     live.take(NAMES.weights, [Record(weights()), Record(None, b"acme/user")])
     assert live.detail("acme/user") is None
