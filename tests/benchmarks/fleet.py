@@ -60,10 +60,11 @@ class Fleet:
             self._until_done(plan, started)
             spent = self._spent(started).for_each(self._count - before, used)
             cpu = [cpu_seconds(process.pid) - so_far for process, so_far in zip(started, joined, strict=True)]
+            parts = self._parts(plan, began, cpu)  # before the first of them ends, and the others get its partitions
         finally:
             for running in started:
                 end_process(running)
-        run = self._measured(contestant, number, plan, filled, spent, load, self._parts(plan, began, cpu))
+        run = self._measured(contestant, number, plan, filled, spent, load, parts)
         self._cluster.delete([plan.prefix, f"{plan.app_id}-"])
         return run
 

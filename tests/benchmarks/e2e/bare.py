@@ -34,7 +34,9 @@ class BarePanel(Bare):
         super().__init__(zoo / "encoder", encoder["reads"]["max_tokens"])
         self._pad: int = encoder["tokens"]["pad"]
         awake = {name: found for name, found in manifests.items() if ROLE in found["reads"]["roles"]}
-        self._heads = [_session(zoo / name) for name, found in awake.items() if found["kind"] == "head"]
+        heads = [name for name, found in awake.items() if found["kind"] == "head"]
+        self.experts = {*heads, "lexical"}
+        self._heads = [_session(zoo / name) for name in heads]
         self._lexical = _session(zoo / "lexical")
         most = awake["lexical"]["reads"]["max_tokens"]
         self._readers = {
