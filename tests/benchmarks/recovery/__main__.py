@@ -110,15 +110,20 @@ class Arena:
     def round(self, number: int) -> Iterator[Run]:
         """Everything once; what each leaves on disk is gone afterwards."""
         for kind in PEERS:
+            say(number, kind)
             yield self.peer(kind, number)
         for store in ("memory", "rocksdict"):
+            say(number, f"{store}-cold")
             worker = self.worker(f"{store}-{number}", store)
             yield worker.start().recovered(f"{store}-cold", number)
             worker.stop()
+        say(number, "rocksdict-warm")
         yield worker.start().recovered("rocksdict-warm", number)
+        say(number, "rocksdict-killed")
         yield self._killed_under_load(worker, number)
         worker.stop()
-        for standbys in (0, 1):
+        for standbys, key in ((0, "takeover"), (1, "takeover-standby")):
+            say(number, key)
             yield self._taken_over(standbys, number)
         for left in self._folder.iterdir():
             if left.is_dir() and left.name != "broker":
@@ -165,6 +170,11 @@ class Arena:
     def _until(self, holds: Any, worker: Worker) -> None:
         worker._until(holds)
         time.sleep(POLL_SECONDS)
+
+
+def say(number: int, key: str) -> None:
+    """A line of progress, on standard error: each step can take minutes."""
+    click.echo(f"{datetime.now(UTC):%H:%M:%S} round {number + 1}: {TITLES[key]} begins", err=True)
 
 
 def _fresh(number: int) -> Iterator[tuple[bytes, bytes]]:
