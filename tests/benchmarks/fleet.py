@@ -66,22 +66,13 @@ class Fleet:
             if cores() < contestant.processes + OTHERS:
                 began, before, used = time.time(), self._verdicts(plan), self._spent(started)
             self._until_done(plan, started)
-<<<<<<< HEAD
             spent = self._spent(started).for_each(max(1, WARM_TURNS + self._count - before), used)
             cpu = [cpu_seconds(process.pid) - then for process, then in zip(started, so_far, strict=True)]
+            parts = self._parts(plan, warm, cpu)  # before the first of them ends, and the others get its partitions
         finally:
             for running in started:
                 end_process(running)
-        run = self._measured(contestant, number, plan, began, spent, load, self._parts(plan, warm, cpu))
-=======
-            spent = self._spent(started).for_each(self._count - before, used)
-            cpu = [cpu_seconds(process.pid) - so_far for process, so_far in zip(started, joined, strict=True)]
-            parts = self._parts(plan, began, cpu)  # before the first of them ends, and the others get its partitions
-        finally:
-            for running in started:
-                end_process(running)
-        run = self._measured(contestant, number, plan, filled, spent, load, parts)
->>>>>>> h-speed
+        run = self._measured(contestant, number, plan, began, spent, load, parts)
         self._cluster.delete([plan.prefix, f"{plan.app_id}-"])
         return run
 

@@ -49,18 +49,10 @@ class BarePanel(BareEncoder):
     def __init__(self, zoo: Path, session: ort.InferenceSession | None = None) -> None:
         super().__init__(zoo / "encoder", session)
         manifests = {path.parent.name: json.loads(path.read_text()) for path in zoo.glob("*/manifest.json")}
-<<<<<<< HEAD
         awake = {name: found for name, found in manifests.items() if ROLE in found.get("reads", {}).get("roles", ())}
-        self._heads = [_session(zoo / name) for name, found in awake.items() if found["kind"] == "head"]
-=======
-        encoder = manifests.pop("encoder")
-        super().__init__(zoo / "encoder", encoder["reads"]["max_tokens"])
-        self._pad: int = encoder["tokens"]["pad"]
-        awake = {name: found for name, found in manifests.items() if ROLE in found["reads"]["roles"]}
         heads = [name for name, found in awake.items() if found["kind"] == "head"]
         self.experts = {*heads, "lexical"}
         self._heads = [_session(zoo / name) for name in heads]
->>>>>>> h-speed
         self._lexical = _session(zoo / "lexical")
         most = awake["lexical"]["reads"]["max_tokens"]
         self._readers = {
