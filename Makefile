@@ -66,6 +66,11 @@ lint: setup-test
 contracts: setup
 	$(BIN)/python -m stream.asyncapi
 
+# After a change to stream/metrics.py.
+.PHONY: metrics
+metrics: setup
+	$(BIN)/python -m stream.metric_pages
+
 # Minutes, not a test: the worker beside other clients of Kafka; on AEGIS_BROKER if it is set, else a broker of its own.
 bench-stream: setup-test
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.run --output deploy/benchmarks/bench-stream $(ARGS)
