@@ -7,9 +7,9 @@ LOCKS  := deploy/requirements
 export UV_SYSTEM_CERTS := 1
 COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml
 
-.PHONY: setup setup-test setup-train base lock test demo tools lint contracts docs bench-stream bench-e2e
-.PHONY: bench-sizes bench-experts bench-guard bench-bounds bench-hostile bench-ensemble bench-streams
-.PHONY: bench-tenants bench-gateway bench-recovery gpu bench-console screenshots chaos clean
+.PHONY: setup setup-test setup-train base lock test demo tools lint contracts docs metrics bench-stream
+.PHONY: bench-e2e bench-sizes bench-experts bench-guard bench-bounds bench-hostile bench-ensemble
+.PHONY: bench-streams bench-tenants bench-gateway bench-recovery gpu bench-console screenshots chaos clean
 
 setup: $(VENV)/.runtime
 setup-test: $(VENV)/.test
@@ -79,6 +79,10 @@ contracts: setup-test
 # After a change of a setting, of a command's help or of a metric: deploy/docs/{settings,commands,metrics}.md.
 docs: setup
 	$(BIN)/python -m stream.reference
+	$(BIN)/python -m stream.metric_pages
+
+# After a change to stream/metrics.py.
+metrics: setup
 	$(BIN)/python -m stream.metric_pages
 
 # Minutes, not a test: the worker beside other clients of Kafka; on AEGIS_BROKER if it is set, else a broker of its own.

@@ -254,7 +254,7 @@ class Scorer:
                 )
         written = dict(zip(sent, await asyncio.gather(*sent.values()), strict=True))
         times.sent = time.time_ns()
-        self._metrics.publish.observe((times.sent - times.decided) / 1e9)
+        self._metrics.publish.observe(max(0, times.sent - times.decided) / 1e9)
         if self.tracing is not None:
             self._tell(self.tracing, times, readings, written)
         await asyncio.gather(*(self._send_early_again(reading) for reading in readings if reading.part.partition.early))

@@ -10,6 +10,7 @@ Spans name topics, partitions and offsets, experts and what was decided; never a
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Sequence
@@ -48,6 +49,7 @@ class Tracing:
     """Makes the spans. `topics`: of turns, verdicts and dead letters; `group` is the consumer group."""
 
     def __init__(self, exporters: Sequence[SpanExporter], topics: tuple[str, str, str], group: str) -> None:
+        logging.getLogger(trace.span.__name__).setLevel(logging.ERROR)  # it quotes what producers wrote
         named = Resource.create({})
         if str(named.attributes.get("service.name", "")).startswith("unknown_service"):
             named = named.merge(Resource({"service.name": "aegis-stream"}))

@@ -131,3 +131,14 @@ def test_the_offset_of_a_verdict_is_found_in_what_was_written() -> None:
     assert [offset_of(written, place) for place in range(5)] == [10, 11, 12, 20, 21]
     with pytest.raises(IndexError):
         offset_of(written, 5)
+
+
+def test_what_a_producer_wrote_into_its_trace_state_stands_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    exporter = InMemorySpanExporter()
+    tracing = Tracing([exporter], TOPICS, "group")
+    found = trace_context([("traceparent", PARENT), ("tracestate", b"Some words, a=1,a=2")])
+    assert found is not None
+    tracing.tell(Times(1, 2, 3, 4, 5, 6), [Told(found, 0, 7, "repeated", 9, {})])
+    tracing.close()
+    assert len(exporter.get_finished_spans()) == 4
+    assert caplog.text == ""
