@@ -11,7 +11,7 @@ from stream import topics_admin
 from stream.codecs import encode
 from stream.errors import TopicsError
 from stream.following import existing, follow
-from stream.offsets import workers
+from stream.groups import workers
 from stream.records import Erasure, Revocation
 from stream.requests import Requests, erasure_key, revocation_key
 from stream.sending import send_one

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
+from stream import groups
 from stream.errors import TopicsError
 from stream.producer import Producer
 from stream.projection import count_record
@@ -87,14 +88,12 @@ class _Owners:
 
 async def _owners(admin: AIOKafkaAdminClient, settings: Settings, partitions: int) -> _Owners | None:
     """None when no worker runs. An owner commits its inputs' offsets before it begins, also where they are 0."""
-    (response,) = await admin.describe_consumer_groups([settings.app_id])
-    members = response.groups[0][5]
-    if not members:
+    workers, _ = await groups.workers(admin, settings.app_id)
+    if not workers:
         return None
-    names, offsets = TopicNames.of(settings), await admin.list_consumer_group_offsets(settings.app_id)
-    begun = {tp for tp, at in offsets.items() if at.offset >= 0}
+    names, begun = TopicNames.of(settings), (await groups.committed(admin, settings.app_id)).keys()
     whole = [{TopicPartition(names.turns, n), TopicPartition(names.labels, n)} <= begun for n in range(partitions)]
-    return _Owners(len(members), [number for number, is_owned in enumerate(whole) if not is_owned])
+    return _Owners(workers, [number for number, is_owned in enumerate(whole) if not is_owned])
 
 
 async def _await_owners(settings: Settings, partitions: int, say: Say) -> None:

@@ -6,7 +6,7 @@ offsets do, and names how much was accepted, so that a later loss is refused aga
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from stream import connection
+from stream import connection, groups
 from stream.errors import TopicsError
 from stream.offsets import refuse_members
 from stream.settings import Settings
@@ -17,8 +17,8 @@ from stream.topics_admin import connected, topics_of
 async def accepted(admin: AIOKafkaAdminClient, settings: Settings) -> dict[int, int]:
     """Of each partition of the changelog the offset at which it may begin."""
     name = TopicNames.of(settings).changelog
-    committed = await admin.list_consumer_group_offsets(settings.app_id)
-    return {tp.partition: at.offset for tp, at in committed.items() if tp.topic == name}
+    committed = await groups.committed(admin, settings.app_id)
+    return {tp.partition: offset for tp, offset in committed.items() if tp.topic == name}
 
 
 async def accept(settings: Settings) -> list[str]:

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import GroupCoordinatorNotAvailableError as CoordinatorNotAvailable
-from aiokafka.errors import NotCoordinatorForGroupError as NotCoordinator
-from aiokafka.errors import for_code
 
-from stream import connection
+from stream import connection, groups
 from stream.errors import TopicsError
 from stream.settings import Settings
 from stream.topics import TopicNames
-from stream.topics_admin import POLL_SECONDS, connected, topics_of
+from stream.topics_admin import connected, topics_of
 
 Place = Literal["earliest", "latest"] | datetime
 """The first record there is, behind the last one, or the first record since an instant (with an offset to UTC)."""
@@ -32,7 +28,7 @@ async def seek(settings: Settings, to: Place, every: bool = False) -> list[str]:
     async with connected(settings) as admin:
         await refuse_members(admin, settings)
         tps = await _inputs(admin, settings)
-        committed = {tp: at.offset for tp, at in (await admin.list_consumer_group_offsets(settings.app_id)).items()}
+        committed = await groups.committed(admin, settings.app_id)
         consumer = connection.consumer(settings, group_id=settings.app_id)
         try:
             await consumer.start()
@@ -50,30 +46,12 @@ async def seek(settings: Settings, to: Place, every: bool = False) -> list[str]:
 async def refuse_members(admin: AIOKafkaAdminClient, settings: Settings) -> None:
     """Raises TopicsError while a worker is in the group."""
     group, timeout = settings.app_id, f"{settings.session_timeout:g} s"
-    members, state = await workers(admin, group)
+    members, state = await groups.workers(admin, group)
     if members:
         raise TopicsError(
             f"group {group} has {members} members ({state}): stop its workers, then seek again"
             f" (one that ended by itself counts for {timeout} more)"
         )
-
-
-async def workers(admin: AIOKafkaAdminClient, group: str) -> tuple[int, str]:
-    """How many workers the group has, and its state as Kafka calls it; one that ended by itself counts until its
-    session has timed out.
-
-    A cluster in which nobody has committed yet makes its topic of offsets at the first question, and moves it to its
-    leaders: whoever calls this bounds the wait (`connected` does)."""
-    while True:
-        try:
-            (response,) = await admin.describe_consumer_groups([group])
-            code, _, state, _, _, members = response.groups[0][:6]
-            if code:
-                raise for_code(code)(group)
-        except (CoordinatorNotAvailable, NotCoordinator):
-            await asyncio.sleep(POLL_SECONDS)
-        else:
-            return len(members), str(state)
 
 
 async def _inputs(admin: AIOKafkaAdminClient, settings: Settings) -> list[TopicPartition]:

@@ -10,14 +10,12 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
-from aiokafka.errors import GroupCoordinatorNotAvailableError, GroupLoadInProgressError, NotCoordinatorForGroupError
 
 from stream.console.live.lag import Look
+from stream.groups import NO_COORDINATOR
 from stream.settings import Settings
 from stream.topics import TopicNames
 
-NO_COORDINATOR: Final = (GroupCoordinatorNotAvailableError, GroupLoadInProgressError, NotCoordinatorForGroupError)
-"""A broker that has just started does not know its groups yet."""
 SHOWN_OF_AN_ID: Final = 6
 """Last characters of a member's id that tell workers of one host apart."""
 
