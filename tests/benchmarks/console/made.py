@@ -10,6 +10,8 @@ from stream.records import Label, LabelName, Opinion, Source, Standing, Threshol
 
 EXPERTS: Final = ("permissive", "defensive", "replies", "jailbreak", "risks", "lexical")
 ROLES: Final = ("user", "assistant")
+ASKED: Final = 0.2
+"""Of the turns, people are asked to label."""
 CUT: Final = Thresholds(Threshold(0.35, 0.35, 0.35, False), Threshold(0.5, 0.5, 0.5, False))
 
 
@@ -39,7 +41,7 @@ def verdict(rng: random.Random, number: int, contexts: int) -> Verdict:
     return Verdict(
         f"turn-{number}", f"conversation-{number // 4}", tenant, "user" if role == "user" else "assistant", label,
         score, "permissive", {"Violence": 0.2}, opinions, name, number // 100, Source("aegis.turns.v1", 0, number),
-        datetime.now(UTC), int(rng.lognormvariate(4.2, 0.6)), {"channel": "web"}, rng.random() < 0.2,
+        datetime.now(UTC), int(rng.lognormvariate(4.2, 0.6)), {"channel": "web"}, rng.random() < ASKED,
     )  # fmt: skip
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from benchmarks.console.made import ASKED
 from benchmarks.console.results import BLOCKED_MS, FLAT, Results
+from stream.console.live.reliability import MOST_ASKED
 
 
 def render(results: Results) -> str:
@@ -38,6 +40,10 @@ def render(results: Results) -> str:
         f"| memory of the console, last sample | {samples[-1].console_mb:.0f} MB, last third"
         f" {results.console_ratio:.3f} of the second | {FLAT:.2f} |",
         f"| the console's processor time | {results.cpu:.0%} of a core | |",
+        "",
+        f"The console keeps up to {MOST_ASKED:,} turns that wait for a label, for calibration, and as many in its"
+        f" review queue. At {ASKED * results.per_second:,.0f} a second both are full after"
+        f" {MOST_ASKED / (ASKED * results.per_second) / 60:.0f} minutes: until then its memory grows.",
         "",
         "| minute | heap, MB (least) | console, MB | longest task, processor ms | by the clock, ms | timer late, ms |",
         "|---|---|---|---|---|---|",

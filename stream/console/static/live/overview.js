@@ -137,8 +137,8 @@ const figures = {
   },
   letters(store, range) {
     const { letters } = store.parts;
-    const { from, to } = store.window(range);
-    const value = store.series.sum("letters", from, to);
+    const to = Math.floor(store.now) + 1; // the one that came just now, too: it is a finding already
+    const value = store.series.sum("letters", to - range, to);
     return { value: count(value), unit: `in ${range / 60} min`, note: letters?.reasons.length ? `most: ${letters.reasons[0].reason}` : "none so far", values: means(store.series, "letters", store.window(range)) };
   },
 };
