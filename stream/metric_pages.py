@@ -7,6 +7,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Final
 
+from prometheus_client import CollectorRegistry
+
+from stream.gateway.counts import Counts
 from stream.metrics import Metrics
 
 PAGE: Final = Path(__file__).parents[1] / "deploy" / "docs" / "metrics.md"
@@ -27,7 +30,7 @@ LABELS: Final = {
 }
 HEAD: Final = """# Metrics
 
-Every metric that a worker exposes on `/metrics` (`AEGIS_HTTP_PORT`), generated from the code by
+Every metric of a worker on `/metrics` (`AEGIS_HTTP_PORT`), then those of a gateway, generated from the code by
 `python -m stream.metric_pages`. The alerts on them are in [alerts.yaml](../prometheus/alerts.yaml), what to do
 about each in the [runbook](../runbook.md), a dashboard in [aegis.json](../grafana/aegis.json).
 
@@ -53,9 +56,19 @@ def page() -> str:
             f"| `{one.name}` | {one.kind} | {', '.join(f'`{label}`' for label in one.labels) or '–'} | {one.about} |\n"
             for one in metrics
         )
+    parts.append(_of_gateways())
     used = {label for one in Metrics() for label in one.labels}
     parts.append(FOOT + "".join(f"| `{label}` | {about} |\n" for label, about in LABELS.items() if label in used))
     return "\n".join(parts)
+
+
+def _of_gateways() -> str:
+    """They have a few of their own, on their own port. Their labels stand in their meaning."""
+    lines = ["## `aegis gateway`", "", "| metric | kind | meaning |", "|---|---|---|"]
+    for one in Counts(CollectorRegistry(), lambda: 0).registry.collect():
+        name = f"{one.name}_total" if one.type == "counter" else one.name
+        lines.append(f"| `{name}` | {one.type} | {one.documentation} |")
+    return "\n".join(lines) + "\n"
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from stream.web import sessions
 from stream.web.access import CALLER, Access
 from stream.web.limits import Limits
 from stream.web.serving import application
-from support.http import served
+from support.served import served
 
 TOKEN = "a-token-of-ann-0123456789"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

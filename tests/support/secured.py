@@ -4,6 +4,8 @@ Its plain listener is for the tests themselves: whoever comes there may do every
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,10 +13,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
+from confluent_kafka.admin import AclBinding
 
+from stream import acls
 from stream import broker as embedded
+from stream.__main__ import cli
+from stream.settings import Settings
+from support.acls import bindings
 from support.authority import Authority, Issuer
+from support.worker_process import environment
 
+MARKS = [
+    pytest.mark.broker,
+    pytest.mark.skipif(
+        shutil.which("java") is None and not os.environ.get("JAVA_HOME"),
+        reason="no Java: this broker is one that tests set up themselves, whatever AEGIS_TEST_BROKER names",
+    ),
+    # asyncio closes a TLS connection when the peer has answered its good-bye. One that aiokafka was still opening when
+    # its client was closed is waited for by nobody, so a loop that ends at once leaves the socket to the collector.
+    pytest.mark.filterwarnings("ignore:unclosed (transport )?<:ResourceWarning"),
+]
+WORKER, PRODUCER = "User:worker", "User:producer"
 HOST = "localhost"
 """What the broker's certificate names; its address, 127.0.0.1, it does not."""
 PASSWORDS = {"worker": "a-secret-of-the-worker", "producer": "a-secret-of-the-producer"}
@@ -116,3 +136,16 @@ def secured(folder: Path) -> Iterator[Secured]:
         )
     finally:
         embedded.stop(folder / "broker")
+
+
+def client(plain: Settings, how: dict[str, Any]) -> Settings:
+    """The same topics, reached in another way."""
+    return Settings.load(**{**plain.model_dump(exclude_defaults=True), **how})
+
+
+def granted(settings: Settings, role: acls.Role, principal: str) -> list[AclBinding]:
+    """What the command prints for a role."""
+    words = ["topics", "acls", "--principal", principal, "--role", role]
+    shown = CliRunner(env=environment(settings)).invoke(cli, words)
+    assert shown.exit_code == 0, shown.output
+    return list(bindings(shown.stdout.splitlines()))

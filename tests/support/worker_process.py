@@ -15,8 +15,8 @@ from stream.settings import PREFIX, Settings
 from support.kafka import eventually
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-FAKE: Final = (sys.executable, "-P", str(Path(__file__).with_name("fake_worker.py")))
-"""A worker with experts that answer at once. -P: the modules beside it, `http` among them, are not Python's."""
+FAKE: Final = (sys.executable, str(Path(__file__).with_name("fake_worker.py")))
+"""A worker with experts that answer at once."""
 REAL: Final = (sys.executable, "-m", "stream", "worker")
 READY_SECONDS, STOP_SECONDS = 60.0, 60.0
 """Deadlines on a busy machine, not expectations: a worker is ready in about 4 s and stops in about 1."""

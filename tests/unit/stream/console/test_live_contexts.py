@@ -18,7 +18,7 @@ from stream.console.live.lag import Lag, Look
 from stream.console.live.standings import Standings
 from stream.console.live.wire import SeenVerdict
 from stream.records import Departure, Standing, Weights
-from support.http import served
+from support.served import served
 
 NOW = 1_800_000_000.0
 

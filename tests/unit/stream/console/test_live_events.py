@@ -20,7 +20,7 @@ from stream.console.live.state import Live
 from stream.records import ExpertMode, Label, Opinion, Source, Standing, Verdict, Weights
 from stream.settings import Settings
 from stream.topics import TopicNames
-from support.http import served
+from support.served import served
 
 NOW = 1_800_000_000.0
 

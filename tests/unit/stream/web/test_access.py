@@ -16,7 +16,7 @@ from stream.web import sessions
 from stream.web.access import CALLER, Access
 from stream.web.limits import Limits
 from stream.web.serving import application
-from support.http import served
+from support.served import served
 
 ANN, BOB = "a-token-of-ann-0123456789", "a-token-of-bob-0123456789"
 BEARER = {"Authorization": f"Bearer {ANN}"}

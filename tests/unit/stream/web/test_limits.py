@@ -15,7 +15,7 @@ from stream.web import limits
 from stream.web.access import Access
 from stream.web.limits import Limits, Rate, read_body
 from stream.web.serving import application
-from support.http import served
+from support.served import served
 
 
 class Clock:

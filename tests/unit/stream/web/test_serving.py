@@ -20,7 +20,7 @@ from stream.settings import Settings
 from stream.web.access import Access
 from stream.web.limits import Limits
 from stream.web.serving import application, serve
-from support.http import served
+from support.served import served
 
 
 def service() -> web.Application:

@@ -3,83 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from confluent_kafka.admin import AclBinding, AclOperation
+from confluent_kafka.admin import AclOperation
 
-from stream import acls, connection, growth, topics_admin
+from stream import connection, topics_admin
 from stream.__main__ import cli
-from stream.codecs import encode
-from stream.commands.experts_modes import set_mode
-from stream.console.live.reader import TopicReader
-from stream.console.live.state import Live
-from stream.errors import BrokerError, SettingsError, TopicsError, WriteError
-from stream.explain.explaining import explain
-from stream.following import existing
-from stream.records import Opinion, Source, Verdict
+from stream.errors import BrokerError, SettingsError, TopicsError
 from stream.rights import refuse_lacking
 from stream.sending import Outbound, Sender
 from stream.settings import Settings
-from stream.topics import TopicNames, contract
-from support.acls import allow, allow_nothing, bindings
+from stream.topics import TopicNames
+from support.acls import allow, allow_nothing
 from support.authority import Authority
 from support.broker import Namespace
 from support.flow import Flow, label, record_of, turn, unique, votes_of
-from support.gateway import gateway, post
-from support.kafka import Record, eventually_async, produce
-from support.secured import PASSWORDS, Secured, secured
+from support.secured import MARKS, PASSWORDS, PRODUCER, WORKER, Secured, client, granted
 from support.worker_process import WorkerProcess, environment
 
-pytestmark = [
-    pytest.mark.broker,
-    pytest.mark.skipif(
-        shutil.which("java") is None and not os.environ.get("JAVA_HOME"),
-        reason="no Java: this broker is one that tests set up themselves, whatever AEGIS_TEST_BROKER names",
-    ),
-]
-WORKER, PRODUCER = "User:worker", "User:producer"
-
-
-@pytest.fixture(scope="module")
-def broker_asking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
-    with secured(tmp_path_factory.mktemp("secured")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def plain(broker_asking: Secured, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """Settings of the tests themselves; the topics are made."""
-    folder = tmp_path_factory.mktemp("state")
-    settings = Namespace.new().settings(broker_asking.plain, partitions=2, data_dir=folder, label_horizon=60.0)
-    asyncio.run(topics_admin.create(settings))
-    return settings
-
-
-@pytest.fixture(autouse=True)
-def _nothing_granted(broker_asking: Secured) -> Iterator[None]:
-    yield
-    allow_nothing(broker_asking.plain)
-
-
-def client(plain: Settings, how: dict[str, Any]) -> Settings:
-    """The same topics, reached in another way."""
-    return Settings.load(**{**plain.model_dump(exclude_defaults=True), **how})
-
-
-def granted(settings: Settings, role: acls.Role, principal: str) -> list[AclBinding]:
-    """What the command prints for a role."""
-    words = ["topics", "acls", "--principal", principal, "--role", role]
-    shown = CliRunner(env=environment(settings)).invoke(cli, words)
-    assert shown.exit_code == 0, shown.output
-    return list(bindings(shown.stdout.splitlines()))
+pytestmark = MARKS
 
 
 def the_token(broker: Secured, folder: Path, **life: float) -> Path:
@@ -248,94 +195,6 @@ def test_a_worker_without_its_rights_ends_with_one_line(
         assert worker.wait() == TopicsError.exit_code
         says = f"does not let this user DescribeConfigs {verdicts} (and 1 more): grant what `aegis topics acls` prints"
         assert [says in line for line in worker.text().splitlines() if "worker_starting" not in line] == [True]
-
-
-async def test_a_role_may_do_its_own_work_and_not_that_of_another(broker_asking: Secured, plain: Settings) -> None:
-    settings, names = client(plain, broker_asking.scram()), TopicNames.of(plain)
-    allow(broker_asking.plain, granted(settings, "reader", WORKER))
-    await produce(broker_asking.plain, names.weights, [Record(b"{}", b"somebody")])
-    assert [record.value async for records in existing(settings, names.weights) for record in records]
-    with pytest.raises(TopicsError, match=r"does not exist, or this user may not see it"):
-        await Sender(settings, names.turns).start()
-    refused = await _refused(settings, names.verdicts)
-    assert "grant what `aegis topics acls` prints" in refused
-
-
-async def test_a_gateway_needs_no_more_than_its_own_role(
-    broker_asking: Secured, plain: Settings, tmp_path: Path
-) -> None:
-    """Both ways, with the cheapest expert; the turn waits for a worker that is not there."""
-    settings = client(plain, {**broker_asking.scram(), "experts": "lexical", "device": "cpu"})
-    allow(broker_asking.plain, granted(settings, "gateway", WORKER))
-    with gateway(settings, tmp_path / "log", "--mode", "either", "--timeout", "1") as running:
-        address = running.address()
-        said = {"turn_id": "t", "conversation_id": "c", "label": "safe", "labelled_at": "2026-01-01T00:00:00Z"}
-        assert (await post(address, "/v1/labels", said))[0] == 202
-        assert (await post(address, "/v1/moderations", {"input": "Hello"}))[0] == 504
-        direct = {"input": "Hello", "aegis": {"mode": "direct"}}
-
-        async def answered() -> bool:
-            return (await post(address, "/v1/moderations", direct))[0] == 200
-
-        await eventually_async(answered, awaited="a verdict at once")
-
-
-async def test_an_analyst_may_explain_a_verdict_and_write_nothing(broker_asking: Secured, plain: Settings) -> None:
-    settings, names = client(plain, broker_asking.scram()), TopicNames.of(plain)
-    allow(broker_asking.plain, granted(settings, "analyst", WORKER))
-    opinion = Opinion("e", "1", 0.25, 1.0, "ok")
-    verdict = Verdict(
-        "t", "c", "acme", "user", "safe", 0.25, "permissive", {}, (opinion,), "acme/user", 0,
-        Source(names.turns, 0, 0), datetime.now(UTC), 5, {},
-    )  # fmt: skip
-    await produce(broker_asking.plain, names.verdicts, [Record(encode(verdict), b"c")])
-    told = await explain(settings, "t")
-    assert told.recomputed.agrees
-    assert told.taught is not None
-    assert "grant what `aegis topics acls` prints" in await _refused(settings, names.labels)
-
-
-async def test_a_console_follows_all_that_it_shows_with_the_rights_of_its_role(
-    broker_asking: Secured, plain: Settings
-) -> None:
-    settings, names = client(plain, broker_asking.scram()), TopicNames.of(plain)
-    allow(broker_asking.plain, granted(settings, "console", WORKER))
-    live = Live(settings)
-    reader = TopicReader(settings, live.link, live.take, live.looked, live.counted_back)
-    following = asyncio.create_task(reader.run())
-    try:
-        await produce(broker_asking.plain, names.dead_letters, [Record(b"x", b"k")])
-        await eventually_async(lambda: live.letters.reasons and live.lag.look, awaited="a dead letter and the lag")
-    finally:
-        following.cancel()
-    assert (live.link.state, len(live.lag.told()["partitions"])) == ("up", settings.partitions)
-    assert "grant what `aegis topics acls` prints" in await _refused(settings, names.verdicts)
-
-
-async def _refused(settings: Settings, topic: str) -> str:
-    """What a sender is told of a record that it may not write."""
-    sender = await Sender(settings, topic).start()
-    try:
-        try:
-            ((_, reason),) = await sender.send([Outbound(1, b"k", b"v")], lambda count: None)
-        except WriteError as error:
-            return str(error)
-        return reason
-    finally:
-        await sender.stop()
-
-
-async def test_an_operator_makes_alters_and_deletes_topics_and_sets_modes(broker_asking: Secured) -> None:
-    settings = Namespace.new().settings(**broker_asking.scram("producer"), partitions=1)
-    with pytest.raises(TopicsError, match=r"refused a change of topic .*: grant what `aegis topics acls` prints"):
-        await topics_admin.create(settings)
-    allow(broker_asking.plain, granted(settings, "operator", PRODUCER))
-    topics, lines = len(contract(settings)), list[str]()
-    assert len(await topics_admin.create(settings)) == topics
-    await growth.grow(settings, 2, lines.append)
-    assert any("partitions 1 -> 2" in line for line in lines)
-    assert "lexical: shadow" in await set_mode(settings, "lexical", "shadow", lambda line: None)
-    assert len(await topics_admin.delete(settings)) == topics
 
 
 async def test_a_password_that_was_changed_is_used_from_the_next_connection_on(
