@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import msgspec
 from msgspec import Struct
+
+
+def keep(output: Path, results: Struct, page: str) -> None:
+    """Writes OUTPUT.json and OUTPUT.md."""
+    output.with_suffix(".json").write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
+    output.with_suffix(".md").write_text(page, encoding="utf-8")
 
 
 class Part(Struct, frozen=True):

@@ -14,7 +14,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import click
-import msgspec
 
 from benchmarks.cluster import Cluster
 from benchmarks.contestants.worker import settings
@@ -22,7 +21,7 @@ from benchmarks.fleet import Fleet
 from benchmarks.plan import Plan, Sizes
 from benchmarks.race import CONTESTANTS, QUIX, Contestant, Race, RaceError, chosen
 from benchmarks.report import render
-from benchmarks.results import Results, Run
+from benchmarks.results import Results, Run, keep
 from benchmarks.turns import turns
 from stream import broker as embedded
 from stream import topics_admin
@@ -127,8 +126,7 @@ def main(count: int, rounds: int, only: tuple[str, ...], output: Path | None) ->
     page = render(results, {contestant.key: contestant.title for contestant in CONTESTANTS})
     click.echo(page)
     if output is not None:
-        output.with_suffix(".json").write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
-        output.with_suffix(".md").write_text(page)
+        keep(output, results, page)
 
 
 def _rounds(arena: Arena, contestants: tuple[Contestant, ...], count: int, rounds: int) -> Iterator[Run]:

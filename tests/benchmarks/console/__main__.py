@@ -19,6 +19,7 @@ from playwright.sync_api import Browser
 from benchmarks.console.report import render
 from benchmarks.console.results import Results, Sample
 from benchmarks.console.watching import watch
+from benchmarks.results import keep
 from benchmarks.run import processor
 from stream import topics_admin
 from stream.settings import Settings
@@ -65,8 +66,7 @@ def main(minutes: float, contexts: int, per_second: int, output: Path | None) ->
     page = render(results)
     click.echo(page)
     if output is not None:
-        output.with_suffix(".json").write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
-        output.with_suffix(".md").write_text(page)
+        keep(output, results, page)
     if not results.kept:
         raise click.ClickException("what is promised was not kept: see above")
 

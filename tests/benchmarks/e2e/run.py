@@ -13,13 +13,13 @@ from pathlib import Path
 from statistics import median
 
 import click
-import msgspec
 
 from benchmarks.e2e.report import BARE, OURS, percentile, render
 from benchmarks.e2e.results import Latency, Results, Run
 from benchmarks.e2e.served import Served, serving
 from benchmarks.e2e.stage import save, texts_of
 from benchmarks.race import RaceError
+from benchmarks.results import keep
 from benchmarks.run import Arena, broker, processor
 from benchmarks.serving.run import Contestant, ContestantError, started
 from benchmarks.serving.stage import DATA, read
@@ -118,8 +118,7 @@ def main(
     page = render(results)
     click.echo(page)
     if output is not None:
-        output.with_suffix(".json").write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
-        output.with_suffix(".md").write_text(page)
+        keep(output, results, page)
 
 
 def _bench(texts: list[str], bootstrap: str, folder: Path, device: Device, size: tuple[int, float, int]) -> Bench:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Final
 
 import click
-import msgspec
 import numpy as np
 from rich.console import Console
 from rich.progress import Progress
@@ -21,6 +20,7 @@ from rich.progress import Progress
 from benchmarks.ensemble.contestants import FOREVER, Contestant, Ewa, MlPol, Ours, River, Stream
 from benchmarks.ensemble.report import OURS, RIVER, render
 from benchmarks.ensemble.results import Results, Run
+from benchmarks.results import keep
 from benchmarks.run import processor
 
 PACKAGES: Final = ("aegis-stream", "numpy", "river")
@@ -109,8 +109,7 @@ def main(count: int, experts: int, fold: int, batch: int, sample: int, rounds: i
     page = render(results)
     click.echo(page)
     if output is not None:
-        output.with_suffix(".json").write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
-        output.with_suffix(".md").write_text(page, encoding="utf-8")
+        keep(output, results, page)
 
 
 if __name__ == "__main__":

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import aiohttp
 import click
-import msgspec
 
 from benchmarks.e2e.report import percentile
 from benchmarks.gateway.report import render
 from benchmarks.gateway.results import Results, Run
+from benchmarks.results import keep
 from benchmarks.run import broker, processor
 from stream import topics_admin
 from stream.gateway.shapes import Way
@@ -114,8 +114,7 @@ def main(count: int, seconds: float, output: Path | None) -> None:
     page = render(results)
     click.echo(page)
     if output is not None:
-        output.with_suffix(".json").write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
-        output.with_suffix(".md").write_text(page)
+        keep(output, results, page)
 
 
 if __name__ == "__main__":

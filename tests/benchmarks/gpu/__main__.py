@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 import numpy as np
 
 from benchmarks.e2e.stage import ENCODER, save
@@ -29,6 +28,7 @@ from benchmarks.gpu.report import PIPELINE, SERVED, TITLES, render
 from benchmarks.gpu.results import Batches, Gpu, Results
 from benchmarks.gpu.scores import scores_apart
 from benchmarks.gpu.sessions import models, on_gpu
+from benchmarks.results import keep
 from benchmarks.run import processor
 from benchmarks.serving.results import Run
 from benchmarks.serving.run import ContestantError, started
@@ -162,8 +162,7 @@ def main(count: int, rounds: int, output: Path | None) -> None:
     page = render(results)
     click.echo(page)
     if output is not None:
-        output.with_suffix(".json").write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
-        output.with_suffix(".md").write_text(page)
+        keep(output, results, page)
 
 
 def _version(name: str) -> str:

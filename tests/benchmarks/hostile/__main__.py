@@ -10,11 +10,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 import click
-import msgspec
 
 from benchmarks.hostile.report import flat, render
 from benchmarks.hostile.results import Results
 from benchmarks.hostile.run import PARTITIONS, Hostile, Outcome, memory
+from benchmarks.results import keep
 from benchmarks.run import processor
 from support.broker import broker_for_tests
 
@@ -48,8 +48,7 @@ def main(good: int, bad: int, seed: int, store: str, output: Path | None) -> Non
     for line in results.examples:
         click.echo(line, err=True)
     if output is not None:
-        output.with_suffix(".json").write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
-        output.with_suffix(".md").write_text(page)
+        keep(output, results, page)
     if results.problems or not flat(results):
         raise click.ClickException("a promise was broken: see above")
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-import msgspec
 from aiokafka.errors import KafkaError
 
 from benchmarks.cluster import Cluster
@@ -25,6 +24,7 @@ from benchmarks.recovery.peers import Plan
 from benchmarks.recovery.processes import POLL_SECONDS, Worker, peer, sweep
 from benchmarks.recovery.report import TITLES, render
 from benchmarks.recovery.results import Results, Run, Sweep
+from benchmarks.results import keep
 from benchmarks.run import broker, processor
 from benchmarks.turns import turns
 from stream import offsets, topics_admin
@@ -227,8 +227,7 @@ def main(count: int, rounds: int, faust_seconds: float, output: Path | None) -> 
     page = render(results)
     click.echo(page)
     if output is not None:
-        output.with_suffix(".json").write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
-        output.with_suffix(".md").write_text(page)
+        keep(output, results, page)
 
 
 if __name__ == "__main__":

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 from rich.console import Console
 from rich.progress import Progress
 
+from benchmarks.results import keep
 from benchmarks.run import processor
 from benchmarks.serving.protocol import GO, MARK
 from benchmarks.serving.report import render
@@ -168,8 +168,7 @@ def main(count: int, rounds: int, data: Path, cache: Path, infinity: bool, outpu
     page = render(results, TITLES)
     click.echo(page)
     if output is not None:
-        output.with_suffix(".json").write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
-        output.with_suffix(".md").write_text(page)
+        keep(output, results, page)
 
 
 def _results(count: int, stage: Stage, runs: tuple[Run, ...], most: float, missing: dict[str, str]) -> Results:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Final
 
 import click
-import msgspec
 import numpy as np
 
+from benchmarks.results import keep
 from benchmarks.streams import plots
 from benchmarks.streams.courses import Course, drifting, shuffled
 from benchmarks.streams.measuring import auprc, losses, stretches
@@ -154,8 +154,7 @@ def main(data: Path, count: int, long_turns: int, cache: Path, output: Path | No
     page = render(results, seeds, None if output is None else output.with_suffix(".png").name)
     click.echo(page)
     if output is not None:
-        output.with_suffix(".json").write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
-        output.with_suffix(".md").write_text(page, encoding="utf-8")
+        keep(output, results, page)
         draw(drifting(found, 0), output.with_suffix(".png"))
 
 

@@ -16,6 +16,7 @@ import click
 import msgspec
 import numpy as np
 
+from benchmarks.results import keep
 from benchmarks.run import processor
 from benchmarks.tenants.filling import Filled, fill
 from benchmarks.tenants.learning import learning
@@ -71,8 +72,7 @@ def main(tenants: int, partitions: int, output: Path | None) -> None:
     page = render(results)
     click.echo(page)
     if output is not None:
-        output.with_suffix(".json").write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
-        output.with_suffix(".md").write_text(page)
+        keep(output, results, page)
 
 
 def _topic(filled: Filled, folder: Path, name: str) -> Topic:
