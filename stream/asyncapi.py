@@ -16,7 +16,7 @@ from stream import records
 from stream.asyncapi_examples import EXAMPLES
 
 FOLDER = Path(__file__).parent / "contracts"
-VERSION = "1.4.0"
+VERSION = "1.5.0"
 """Of the contract: the first number is the `.v1` of the topics, the second rises with each field that is added."""
 
 CONVENTIONS = """\

@@ -37,8 +37,14 @@ class Countings:
         if all(each == Limits() for each in limits.values()):
             return b""
         # Sorted, and of all tenants that the settings name: which of them have turns is not known here.
-        lines = sorted(
-            repr((tenant or "", tenant is None, each.quorum, sorted(each.weights.items()), each.others))
-            for tenant, each in limits.items()
-        )
+        lines = sorted(_line(tenant, each) for tenant, each in limits.items())
         return blake2b("\n".join(lines).encode(), digest_size=16).digest()
+
+    def limits_of(self, context: str) -> str:
+        """What differs when the annotators of this context are trusted otherwise; empty where nobody is limited."""
+        limits = self.policies.of(context).limits
+        return "" if limits == Limits() else blake2b(_line(None, limits).encode(), digest_size=8).hexdigest()
+
+
+def _line(tenant: str | None, limits: Limits) -> str:
+    return repr((tenant or "", tenant is None, limits.quorum, sorted(limits.weights.items()), limits.others))

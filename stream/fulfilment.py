@@ -7,7 +7,7 @@ end: no older owner has carried out a request that it does not know."""
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
@@ -25,9 +25,9 @@ from stream.ownership import Ownership
 from stream.partitions import Partition
 from stream.producer import Outgoing, Producer
 from stream.projection import Projection
-from stream.records import Fulfilment, Revocation
+from stream.records import Fulfilment
 from stream.recount import Recount
-from stream.requests import Asked, fulfilment_key
+from stream.requests import fulfilment_key
 from stream.settings import Settings
 from stream.standbys import Standbys
 from stream.stores import Stores
@@ -58,11 +58,9 @@ class Fulfiller:
         stores: Stores,
         standbys: Standbys,
         eraser: Eraser,
-        recounted: Callable[[], None] = lambda: None,
     ) -> None:
-        """`recounted` is called when every partition has carried a revocation out."""
         self._settings = settings
-        self._topic, self._changelog = TopicNames.of(settings).requests, TopicNames.of(settings).changelog
+        self._topic = TopicNames.of(settings).requests
         self._producer = producer
         self._ownership = ownership
         self._countings = countings
@@ -71,8 +69,6 @@ class Fulfiller:
         self._stores = stores
         self._standbys = standbys
         self._eraser = eraser
-        self._recounted = recounted
-        self._settled: dict[bytes, Asked[Revocation]] = {}
         self._limits = countings.limits_digest()
         self._aligned: dict[int, tuple[Partition, int]] = {}
         self._dropped = b""
@@ -108,17 +104,6 @@ class Fulfiller:
             self._requests.unreadable = 0
         if self._requests.version != before:
             self._news.set()
-        settled = self._requests.recounted_in(self._producer.partitions(self._changelog))
-        if settled != self._settled:
-            self._settled = settled
-            self._recounted()
-
-    def epoch(self, context: str) -> str:
-        """Changes when votes of the context's tenant were counted anew in all partitions: regret to what was forecast
-        from revoked rounds has no bound, so it is counted from there. Empty before the first time."""
-        tenant = state.tenant_of(context)
-        mine = [asked.place for asked in self._settled.values() if asked.request.tenant in (None, tenant)]
-        return "".join(f"+{partition}.{offset}" for partition, offset in [max(mine)]) if mine else ""
 
     async def run(self) -> None:
         """For ever: bring the partitions that are owned in line with what was asked."""
@@ -197,8 +182,12 @@ class Fulfiller:
             return False
         if after != before:
             await partition.write({state.RECKONING: state.encode(after)})
-        await self._projection.flush()  # who reads the answer may read the moments
-        await self._answer(partition, through, counts)
+        answer = Fulfilment(
+            partition.number, through, {key.decode(): count for key, count in counts.items()}, datetime.now(UTC),
+            self._limits.hex(),
+        )  # fmt: skip
+        if self._is_news(answer) and not await self._answer(partition, answer, is_ours):
+            return False
         if after != before:
             seconds = round(time.monotonic() - started, 3)
             log.info("requests_fulfilled", partition=partition.number, records=sum(counts.values()), seconds=seconds)
@@ -214,14 +203,24 @@ class Fulfiller:
         log.info("votes_recounted", partition=partition.number, turns=counting.turns, complete=whole)
         return dict(counting.revoked) if whole else None
 
-    async def _answer(self, partition: Partition, through: Mapping[int, int], counts: Mapping[bytes, int]) -> None:
-        """Say in the topic what is done, unless that stands there already."""
-        said = self._requests.fulfilled.get(partition.number)
-        if not through or (said is not None and not counts and said.through == through):
-            return
-        told = {key.decode(): count for key, count in counts.items()}
-        value = encode(Fulfilment(partition.number, dict(through), told, datetime.now(UTC)))
-        await self._producer.append(self._topic, ANSWERS, [Outgoing(fulfilment_key(partition.number), value)])
+    def _is_news(self, answer: Fulfilment) -> bool:
+        """Whether the topic does not say so already. One that has never answered, and of which nothing was asked, need
+        not begin to."""
+        said = self._requests.fulfilled.get(answer.partition)
+        if said is None:
+            return bool(answer.through or answer.limits)
+        return bool(answer.counts) or (said.through, said.limits) != (answer.through, answer.limits)
+
+    async def _answer(self, partition: Partition, answer: Fulfilment, is_ours: Callable[[], bool]) -> bool:
+        """Say what is done, behind the moments that came of it; False when the partition was given back meanwhile, and
+        they may not have been published."""
+        self._projection.hasten(partition)
+        await self._projection.flush()
+        if not is_ours():
+            return False
+        key = fulfilment_key(partition.number)
+        await self._producer.append(self._topic, ANSWERS, [Outgoing(key, encode(answer))])
+        return True
 
 
 def _reckoning_of(partition: Partition) -> state.Reckoning:

@@ -192,6 +192,7 @@ class Projection:
         self._touched: dict[int, set[str]] = {}
         self._announcing: dict[int, list[str]] = {}
         self._announced = 0
+        self._flushing = asyncio.Lock()
 
     def touch(self, partition: Partition, contexts: Iterable[str]) -> None:
         """What was learned is acknowledged: publish it soon."""
@@ -232,7 +233,18 @@ class Projection:
             if most <= 0:
                 return
 
+    def hasten(self, partition: Partition) -> None:
+        """Publish soon whatever of a partition has not been said in this generation: the owner before may have written
+        moments and died before it published them."""
+        if self._announced != partition.generation or partition.number in self._announcing:
+            self.touch(partition, partition.contexts())
+
     async def flush(self) -> None:
+        """Returns when all that was touched before is published, also what another call has begun with."""
+        async with self._flushing:
+            await self._flush()
+
+    async def _flush(self) -> None:
         touched, self._touched = self._touched, {}
         sent = []
         for number, contexts in touched.items():

@@ -222,12 +222,14 @@ class Erasure(Struct, frozen=True, gc=False, tag_field="kind", tag="forget"):
 class Fulfilment(Struct, frozen=True, gc=False, tag_field="kind", tag="fulfilled"):
     """The owner of a partition of the state has carried out all requests up to these offsets (by partition of
     `requests.v1`). `counts`: of each that was new, by its key, the votes set aside or the records that lost their text.
-    Topic `requests.v1`; the key is `["fulfilled", partition]`."""
+    `limits`: a digest of the limits of annotators by which its votes are counted, empty without any. Topic
+    `requests.v1`; the key is `["fulfilled", partition]`."""
 
     partition: Annotated[int, Meta(ge=0)]
     through: dict[int, int]
     counts: dict[str, int]
     at: Instant
+    limits: str = ""
 
 
 Request = Revocation | Erasure | Fulfilment

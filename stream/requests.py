@@ -45,6 +45,8 @@ class Requests:
     """Records that are no request."""
     version: int = 0
     """Rises with each request that is read."""
+    heard: int = 0
+    """Rises with each record that is read."""
     _conversations: dict[tuple[str, str], int] = field(default_factory=dict)
     _turns: dict[tuple[str, str], int] = field(default_factory=dict)
     _unread: Unread = field(default_factory=Unread)
@@ -55,6 +57,7 @@ class Requests:
 
     def _take(self, record: Any) -> None:
         key: bytes = record.key or b""
+        self.heard += 1
         try:
             asked = _requests.decode(record.value) if record.value is not None else None
         except UNREADABLE:
@@ -115,6 +118,12 @@ class Requests:
             return {}
         said = [one.through for number, one in self.fulfilled.items() if number < partitions]
         return {key: asked for key, asked in self.revocations.items() if all(map(asked.is_within, said))}
+
+    def limits_in(self, partitions: int) -> str | None:
+        """The digest of the limits by which every partition counts its votes; None while they differ. One that has
+        never answered has none."""
+        said = {self.fulfilled[number].limits if number in self.fulfilled else "" for number in range(partitions)}
+        return said.pop() if len(said) == 1 else None
 
     def erasures_after(self, through: Mapping[int, int]) -> dict[bytes, Erasure]:
         """Those that are not carried out where all up to `through` is."""

@@ -57,7 +57,9 @@ class MergedView:
         self._forecasters: Bounded[str, dict[str, Forecaster]] = Bounded(share, _forecasters_bytes)
         self._thresholds: Bounded[str, dict[str, _Calibrated]] = Bounded(share, _thresholds_bytes)
         self._caught_up = asyncio.Event()
+        self._consumer: AIOKafkaConsumer | None = None
         self._read: dict[int, int] = {}
+        self._positions: dict[TopicPartition, int] = {}
         self.baselines: dict[str, tuple[str, Packed | None]] = {}
         self.priors: dict[str, dict[str, float]] = {}
         self.parents = Parents()
@@ -78,6 +80,17 @@ class MergedView:
     async def has_read(self, partition: int, offset: int) -> None:
         """Returns when the record at this offset of a partition is taken in, and all before it."""
         while self._read.get(partition, -1) < offset:
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def reads_all(self, partitions: int) -> None:
+        """Returns when everything that was published before the call is taken in, in so many partitions or more. Raises
+        KafkaError when the broker does not say in time where they end."""
+        await self.ready()
+        consumer = self._consumer
+        while consumer is None or len(consumer.assignment()) < partitions:
+            await asyncio.sleep(LOOK_SECONDS)
+        ends: dict[TopicPartition, int] = await consumer.end_offsets(consumer.assignment())
+        while any(self._positions.get(tp, 0) < end for tp, end in ends.items()):
             await asyncio.sleep(LOOK_SECONDS)
 
     def total(self, context: str) -> Moments:
@@ -194,8 +207,12 @@ class MergedView:
             self.left = await _left(consumer, behind)
             loop = asyncio.get_running_loop()
             looked = told = loop.time()
+            self._consumer = consumer
             while True:
-                await self._take_all(await consumer.getmany(timeout_ms=POLL_MS, max_records=RECORDS_TOGETHER))
+                found = await consumer.getmany(timeout_ms=POLL_MS, max_records=RECORDS_TOGETHER)
+                await self._take_all(found)
+                for tp in found or consumer.assignment():
+                    self._positions[tp] = await consumer.position(tp)
                 if not self._caught_up.is_set():
                     behind = {tp: end for tp, end in behind.items() if await consumer.position(tp) < end}
                     if not behind:

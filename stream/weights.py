@@ -19,6 +19,7 @@ from stream import projection
 from stream.asking import told_of_unasked
 from stream.calibration import DriftWatch, thresholds_of
 from stream.codecs import encode
+from stream.epochs import Epoch
 from stream.errors import WriteError
 from stream.learning_gauges import LearningGauges
 from stream.metrics import Metrics
@@ -66,11 +67,12 @@ class WeightsPublisher:
         self._policies = policies
         self._roster = roster
         self._gauges = LearningGauges(metrics)
-        self.epoch: Callable[[str], str] = lambda context: ""
-        """Changes when what was learned of a context was counted anew."""
+        self.epoch: Callable[[str, Epoch | None], Epoch] = lambda context, known: known or Epoch()
+        """Of a context, given the one that is recorded."""
         self._generation = 0
         self._recorded = 0
         self._waiting: dict[str, None] = {}
+        self._unsaid: set[str] = set()
         self._drift = DriftWatch(metrics)
 
     async def run(self) -> None:
@@ -86,11 +88,18 @@ class WeightsPublisher:
                 self._drift.forget()
                 continue
             if generation != self._generation:  # a new owner publishes all: the last one may have died before it could
-                self._view.touch_all()
+                self.begin()
                 self._generation = generation
             if self._producer.partitions(self._names.turns) not in (*self._view.partition_counts, self._recorded):
                 await self._record_count()  # raised without `aegis topics grow`, which records it first
             await self._publish()
+
+    def begin(self) -> None:
+        """A new owner of partition 0 has all contexts to say, as has one that hears of a new epoch. What was learned of
+        those that nobody has spoken of yet may have been forecast from what does not count any more."""
+        contexts = self._view.contexts()
+        self._view.changed.update(contexts)
+        self._unsaid = {context for context in contexts if context not in self._view.baselines}
 
     async def prepare(self) -> None:
         """Before partition 0 is worked on: labels look for turns that were scored under an earlier count.
@@ -174,15 +183,21 @@ class WeightsPublisher:
                 self._view.begin(context, prior)
 
     def _begin_baseline(self, context: str, policy: Policy) -> Outgoing:
-        """A policy that reads the moments anew starts its regret from a copy of them; the first policy of a context
-        from nothing."""
-        moments = self._view.learned(context, policy) if context in self._view.baselines else None
+        """A policy that reads the moments anew, and an epoch, start their regret from a copy of them; the first policy
+        of a context from nothing, unless an epoch may have come before it was spoken of."""
         reading = self._reading(context, policy)
+        is_first = context not in self._view.baselines
+        is_whole = is_first and (reading == policy.fingerprint() or context not in self._unsaid)
+        moments = None if is_whole else self._view.learned(context, policy)
+        self._unsaid.discard(context)
         self._view.baselines[context] = (reading, None if moments is None else Packed(encode_moments(moments)))
         return Outgoing(projection.baseline_key(context), projection.encode_baseline(reading, moments))
 
     def _reading(self, context: str, policy: Policy) -> str:
-        return policy.fingerprint() + self.epoch(context)
+        """By which a baseline is known: the policy's fingerprint, and the epoch."""
+        recorded = self._view.baselines.get(context)
+        known = None if recorded is None else Epoch.read(recorded[0])
+        return policy.fingerprint() + str(self.epoch(context, known))
 
     def _weights(self, context: str, policy: Policy) -> Weights:
         moments, (_, kept) = self._view.learned(context, policy), self._view.baselines[context]

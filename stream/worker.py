@@ -24,6 +24,7 @@ from stream.counting import Countings
 from stream.dead_letters import DeadLetters
 from stream.early import retry_early
 from stream.endings import crashed, end_process, end_undrained
+from stream.epochs import Epochs
 from stream.erasure import Eraser
 from stream.errors import PassingError, PipelineError, StateError, StreamError, TopicsError
 from stream.expert_swaps import ExpertSwaps, Supply
@@ -111,9 +112,10 @@ class Worker:
             self.stores,
             self.standbys,
             eraser,
-            self.view.touch_all,
         )
-        self.weights.epoch = self.fulfiller.epoch
+        changelog = partial(self.producer.partitions, self.names.changelog)
+        self.epochs = Epochs(settings, self.countings, changelog, self.view, self.weights.begin)
+        self.weights.epoch = self.epochs.of
         self.scoring = Pipeline("score", self.ownership, self.scorer.begin, lambda: LARGEST, self.fatal)
         self.learning = Pipeline("learn", self.ownership, learner.begin, lambda: LABELS_TOGETHER, self.fatal)
         self.app = self._create_app()
@@ -190,6 +192,7 @@ class Worker:
         await self.view.ready()
         await self.swaps.ready()
         await self.fulfiller.prepare()
+        await self.epochs.prepare()
         await self.weights.prepare()
 
     async def _committed(self, number: int) -> int:
@@ -220,7 +223,7 @@ class Worker:
         self.learning.start(consumer)
         self._background(self.view.run, self.view.keep_parents)
         self._background(self.projection.run, self.weights.run, self.swaps.read, self.swaps.arrange)
-        self._background(self.fulfiller.read, self.fulfiller.run)
+        self._background(self.fulfiller.read, self.fulfiller.run, self.epochs.run)
         self._background(
             lambda: self.watch.run(consumer), lambda: retry_early(self.ownership, self.producer, self.names.labels)
         )

@@ -137,7 +137,7 @@ def test_a_quorum_keeps_lone_labels_waiting_and_one_that_changes_counts_them_ane
         await flow.sound(TURNS)
 
     async def until_learned(flow: Flow, rounds: int) -> None:
-        await flow.weights("default/user", lambda told: told.rounds == rounds)
+        await flow.weights("default/user", lambda told: told.rounds == told.since_rounds == rounds)
         await flow.sound(TURNS)
 
     with WorkerProcess(two, log) as worker:

@@ -154,6 +154,7 @@ SAMPLES: Final = (
             "through": {"0": 17},
             "counts": {'["forget", "kitchen", "turn", "t-1"]': 2},
             "at": AT,
+            "limits": "5e1f00ba1155",
         },
     ),
 )

@@ -11,9 +11,9 @@ import pytest
 
 from experts.executor import Panel
 from experts.fakes import InstantExpert
-from stream import state
+from stream import projection, state
 from stream.producer import Outgoing
-from stream.records import Erasure
+from stream.records import Erasure, Revocation
 from stream.settings import Settings
 from support.logs import Logs
 from support.oracle import check_invariants
@@ -108,6 +108,37 @@ async def test_limits_that_are_taken_back_before_all_was_counted_by_them_leave_n
     found = check_invariants(world.settings, logs, [f"t{number}" for number in range(3)])
     assert found.sound, str(found)
     assert world.partition.moments_of("default/user").rounds == 3
+
+
+async def test_a_revocation_is_answered_behind_its_moments_also_by_who_finds_it_carried_out(panel: Panel) -> None:
+    """Who hears all answers takes a copy of the total."""
+    world = World(1, panel)
+    moments, requests = world.names.moments, world.names.requests
+
+    async def recount() -> None:
+        await world.look()
+        for _ in range(4):
+            while world.waiting[world.names.changelog]:
+                await world.deliver(world.names.changelog)
+            await settle()
+
+    world.publish(world.names.turns, turn(1, "text"))
+    world.publish(world.names.labels, label(1, "mallory"))
+    await world.run_dry()
+    await world.project()
+    world.ask(Revocation("mallory", None, datetime.fromtimestamp(0, UTC), LATE, LATE))
+    world.hear()
+    await recount()
+    assert world.partition.moments_of("default/user").rounds == 0
+    assert (len(world.waiting[moments]), len(world.waiting[requests])) == (1, 0)
+    world.waiting[moments].clear()  # its owner dies before they are sent
+    await world.crash()
+    await recount()
+    assert (len(world.waiting[moments]), len(world.waiting[requests])) == (1, 0)
+    await world.deliver(moments)
+    await settle()
+    assert len(world.waiting[requests]) == 1
+    assert projection.decode_part(world.logs[moments][-1].value or b"")[1].rounds == 0
 
 
 async def test_without_requests_and_limits_nothing_is_written(panel: Panel) -> None:

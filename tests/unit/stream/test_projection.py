@@ -20,10 +20,12 @@ from support.rounds import learned, random_rounds
 
 @dataclass
 class Topic:
-    """A producer whose broker has everything at once."""
+    """A producer, and its broker."""
 
     batches: list[list[Outgoing]] = field(default_factory=list)
     gzipped: list[bool] = field(default_factory=list)
+    slow: list[asyncio.Future[list[Written]]] | None = None
+    """Answers that have not come; None: they come at once."""
 
     def append(
         self, topic: str, partition: int, records: list[Outgoing], atomic: bool = False, gzip: bool = False
@@ -31,7 +33,10 @@ class Topic:
         self.batches.append(records)
         self.gzipped.append(gzip)
         answer: asyncio.Future[list[Written]] = asyncio.get_running_loop().create_future()
-        answer.set_result([])
+        if self.slow is None:
+            answer.set_result([])
+        else:
+            self.slow.append(answer)
         return answer
 
     @property
@@ -104,3 +109,34 @@ async def test_nothing_is_said_of_a_partition_that_is_gone_or_not_ready() -> Non
     found.partition.generation = 0
     await told.flush()
     assert topic.batches == []
+
+
+async def test_a_flush_waits_for_what_another_has_begun_with() -> None:
+    """That a revocation is carried out must not be said before the moments that came of it are there."""
+    found = await owned(1)
+    told, topic = publishing(found.partition)
+    topic.slow = []
+    told.touch(found.partition, ["t0/user"])
+    first = asyncio.create_task(told.publish())
+    await asyncio.sleep(0)
+    second = asyncio.create_task(told.flush())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert (len(topic.slow), second.done()) == (1, False)
+    topic.slow[0].set_result([])
+    await asyncio.gather(first, second)
+
+
+async def test_what_a_generation_has_not_said_yet_can_be_hastened_and_is_not_said_twice() -> None:
+    found = await owned(3)
+    found.partition.generation = 1
+    told, topic = publishing(found.partition)
+    told.hasten(found.partition)
+    await told.flush()
+    assert topic.contexts == ["t0/user", "t1/user", "t2/user"]
+    await told.begin(1)
+    await told.publish()
+    assert len(topic.contexts) == 6
+    told.hasten(found.partition)
+    await told.flush()
+    assert len(topic.contexts) == 6

@@ -13,6 +13,7 @@ import pytest
 from ensemble import PERMISSIVE, Moments, cumulative
 from stream import projection, weights
 from stream.asking import unasked_of
+from stream.epochs import Epoch
 from stream.metrics import Metrics
 from stream.policies import Policies
 from stream.producer import Outgoing, Written
@@ -171,6 +172,33 @@ async def test_while_many_contexts_wait_the_ones_that_learned_last_are_told_firs
         "z/user"
     ]
     assert await desk.publish() == {}
+
+
+async def test_an_epoch_counts_regret_from_where_it_begins_also_of_a_context_that_nobody_has_spoken_of() -> None:
+    """As after a worker that learned and died before it published."""
+    desk = Desk()
+    desk.part("x/user", first_rounds(1))
+    desk.publisher.epoch = lambda context, known: Epoch({0: 7})
+    desk.publisher.begin()
+    assert [(one.rounds, one.since_rounds) for one in (await desk.publish()).values()] == [(20, 20)]
+    desk.part("x/user", first_rounds(1, 25), offset=2)
+    desk.part("new/user", first_rounds(2))
+    told = await desk.publish()
+    assert {name: (one.rounds, one.since_rounds) for name, one in told.items()} == {
+        "x/user": (25, 20), "new/user": (20, 0),
+    }  # fmt: skip
+
+
+async def test_without_an_epoch_regret_is_counted_from_the_first_round_and_one_that_stands_begins_once() -> None:
+    desk = Desk()
+    desk.part("x/user", first_rounds(1))
+    desk.publisher.begin()
+    assert [(one.rounds, one.since_rounds) for one in (await desk.publish()).values()] == [(20, 0)]
+    for told, epoch in enumerate((Epoch({0: 7}), Epoch({0: 7}), Epoch({0: 7}, "ab")), 1):
+        desk.publisher.epoch = lambda context, known, epoch=epoch: epoch  # type: ignore[misc]
+        desk.part("x/user", first_rounds(1, 20 + told), offset=1 + told)
+        since = [one.since_rounds for one in (await desk.publish()).values()]
+        assert since == [(21, 21, 23)[told - 1]]
 
 
 async def test_who_lost_partition_0_records_and_tells_nothing_more() -> None:
