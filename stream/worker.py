@@ -97,27 +97,9 @@ class Worker:
             settings, self.producer, self.ownership, self.view, self.policies, self.roster, self.metrics
         )
         self.projection = Projection(self.producer, self.names.moments, self.ownership)
-        letters = DeadLetters(self.producer, self.names.dead_letters, self.metrics)
-        self.scorer = Scorer(settings, self.producer, self.roster, self.view, self.policies, letters, self.metrics)
-        self.scorer.requests = self.countings.requests
-        self.scorer.tracing = self._tracing = tracing
-        learner = Learner(settings, self.producer, self.view, self.projection, letters, self.metrics, self.countings)
-        eraser = Eraser(self.scorer.deciding, self._committed)
-        self.fulfiller = Fulfiller(
-            settings,
-            self.producer,
-            self.ownership,
-            self.countings,
-            self.projection,
-            self.stores,
-            self.standbys,
-            eraser,
-        )
-        changelog = partial(self.producer.partitions, self.names.changelog)
-        self.epochs = Epochs(settings, self.countings, changelog, self.view, self.weights.begin)
-        self.weights.epoch = self.epochs.of
-        self.scoring = Pipeline("score", self.ownership, self.scorer.begin, lambda: LARGEST, self.fatal)
-        self.learning = Pipeline("learn", self.ownership, learner.begin, lambda: LABELS_TOGETHER, self.fatal)
+        self._tracing = tracing
+        self._create_agents(settings)
+        self._create_requests(settings)
         self.app = self._create_app()
         self.watch = Watch(
             self.producer,
@@ -139,6 +121,32 @@ class Worker:
         )
         self.health = Health(settings.http_port, self.metrics, self._condition)
         self._tasks: list[asyncio.Task[None]] = []
+
+    def _create_agents(self, settings: Settings) -> None:
+        """What they do with turns and labels."""
+        letters = DeadLetters(self.producer, self.names.dead_letters, self.metrics)
+        self.scorer = Scorer(settings, self.producer, self.roster, self.view, self.policies, letters, self.metrics)
+        self.scorer.requests = self.countings.requests
+        self.scorer.tracing = self._tracing
+        learner = Learner(settings, self.producer, self.view, self.projection, letters, self.metrics, self.countings)
+        self.scoring = Pipeline("score", self.ownership, self.scorer.begin, lambda: LARGEST, self.fatal)
+        self.learning = Pipeline("learn", self.ownership, learner.begin, lambda: LABELS_TOGETHER, self.fatal)
+
+    def _create_requests(self, settings: Settings) -> None:
+        """What operators ask of all workers."""
+        self.fulfiller = Fulfiller(
+            settings,
+            self.producer,
+            self.ownership,
+            self.countings,
+            self.projection,
+            self.stores,
+            self.standbys,
+            Eraser(self.scorer.deciding, self._committed),
+        )
+        changelog = partial(self.producer.partitions, self.names.changelog)
+        self.epochs = Epochs(settings, self.countings, changelog, self.view, self.weights.begin)
+        self.weights.epoch = self.epochs.of
 
     def fatal(self, error: StreamError) -> None:
         """Leaves the group, so that others take over at once, and ends. What cannot be finished while it is stopping is

@@ -288,6 +288,7 @@ async def test_after_hard_turns_a_pause_is_suggested_and_gives_the_turn_back(flo
         assert "The last 3 turns were unsafe." in await ann.text("#nudge")
         await ann.press("Enter")  # go on
         await ann.page.wait_for_selector("#nudge", state="hidden")
+        await ann.until("after")
         await ann.press("Enter")
         await ann.until("labelling")
         await ann.press("p")
@@ -298,6 +299,22 @@ async def test_after_hard_turns_a_pause_is_suggested_and_gives_the_turn_back(flo
         assert await ben.text() == turns[3].text
         await ann.press("Enter")
         await ann.until("empty")
+
+
+async def test_keys_pressed_before_the_console_has_answered_pause_and_go_on_all_the_same(
+    flow: Flow, tmp_path: Path
+) -> None:
+    async with scene(flow, tmp_path) as here:
+        turns = await here.say("First", "Second")
+        ann = await here.annotator()
+        await ann.reads(turns[0].text)
+        await ann.press("n", "p")
+        await ann.until("resting")
+        assert await ann.text("#text") == ""
+        await ann.press("Enter")
+        await ann.reads(turns[1].text)
+        await ann.press("p", "Enter")
+        await ann.reads(turns[1].text)
 
 
 async def test_going_straight_on_shows_the_next_turn_and_the_experts_when_asked(flow: Flow, tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from benchmarks.console.made import ASKED
-from benchmarks.console.results import BLOCKED_MS, FLAT, Results
+from benchmarks.console.results import BLOCKED_MS, FLAT, Results, Sample
 from stream.console.live.reliability import MOST_ASKED
 
 
@@ -48,6 +50,11 @@ def render(results: Results) -> str:
         "| minute | heap, MB (least) | console, MB | longest task, processor ms | by the clock, ms | timer late, ms |",
         "|---|---|---|---|---|---|",
     ]
+    return "\n".join([*lines, *_minutes(samples)]) + "\n"
+
+
+def _minutes(samples: Sequence[Sample]) -> Iterator[str]:
+    """A row of each."""
     for minute in range(int(samples[-1].at // 60) + 1):
         part = [sample for sample in samples if minute * 60 <= sample.at < (minute + 1) * 60]
         if part:
@@ -56,8 +63,7 @@ def render(results: Results) -> str:
             worst = max(sample.late_ms for sample in part)
             task = f"{longest:.0f}" if longest else "none over 50"
             spent = max(sample.spent_ms for sample in part)
-            lines.append(f"| {minute + 1} | {heap:.1f} | {console:.0f} | {spent:.0f} | {task} | {worst:.0f} |")
-    return "\n".join(lines) + "\n"
+            yield f"| {minute + 1} | {heap:.1f} | {console:.0f} | {spent:.0f} | {task} | {worst:.0f} |"
 
 
 def _longest(results: Results) -> str:

@@ -27,6 +27,9 @@ let turn = null; // what is on the screen
 let last = null; // the vote saved last: {turn, label, categories}
 let revealed = false;
 let busy = false;
+let running = Promise.resolve(); // what was attempted last
+let givenBack = running; // at the last pause
+let pauses = 0;
 let unsaved = false; // a vote could not be saved, and is still on the screen
 let state = { waiting: 0, trouble: null, may_export: false };
 
@@ -147,13 +150,19 @@ function nothing(reading) {
   say(by("empty-title").textContent);
 }
 
-// One thing at a time; what fails is said, and can be tried again.
-async function attempt(work, isVote = false) {
-  if (busy) return;
+// One thing at a time; what fails is said, and can be tried again. `work` can ask whether somebody pauses meanwhile: then
+// nothing of it is shown.
+function attempt(work, isVote = false) {
+  if (!busy) running = doing(work, isVote);
+  return running;
+}
+
+async function doing(work, isVote) {
+  const before = pauses;
   busy = true;
   nodes.root.setAttribute("aria-busy", "true");
   try {
-    await work();
+    await work(() => pauses !== before);
     unsaved = false;
     if (state.trouble === null) trouble(null);
   } catch (error) {
@@ -166,13 +175,17 @@ async function attempt(work, isVote = false) {
   }
 }
 
-async function fetchNext() {
+async function fetchNext(isPaused) {
   const found = await api.next();
+  if (isPaused()) return;
   if (found.turn !== null) take(found.turn);
   else nothing(found.why === "reading");
 }
 
 const goOn = () => attempt(fetchNext);
+
+// First what the pause gives back, which the next turn must not be.
+const resume = () => givenBack.then(goOn);
 
 const chosen = () => choices.find((choice) => choice.checked)?.value ?? null;
 const boxes = () => [...by("risks").querySelectorAll("input")];
@@ -185,13 +198,14 @@ function save() {
     return;
   }
   const categories = boxes().filter((box) => box.checked).map((box) => box.value);
-  attempt(async () => {
+  attempt(async (isPaused) => {
     const voted = turn;
     const answer = await api.vote(voted.turn, label, categories);
     last = { turn: voted.turn, label, categories };
     const pause = answer.changed && voted.vote === null ? wellbeing.noted(label) : null;
     refresh();
-    if (prefs.after === "on") await fetchNext();
+    if (isPaused()) return;
+    if (prefs.after === "on") await fetchNext(isPaused);
     else await showAfter();
     if (pause !== null) nudge(pause);
   }, true);
@@ -222,23 +236,25 @@ async function showExperts() {
 function skip() {
   if (turn.vote !== null) return leave();
   const skipped = turn;
-  return attempt(async () => {
+  return attempt(async (isPaused) => {
     await api.skip(skipped.turn);
-    await fetchNext();
+    if (!isPaused()) await fetchNext(isPaused);
   });
 }
 
 // The last vote, or the one before the vote that is being looked at.
 function back() {
   const before = phase === "labelling" && turn?.vote ? turn.turn : null;
-  attempt(async () => {
+  attempt(async (isPaused) => {
     const found = await api.back(before);
+    if (isPaused()) return;
     if (found.turn !== null) take(found.turn);
     else say("There is no earlier vote of this session.");
   });
 }
 
 function rest() {
+  pauses += 1;
   show("resting");
   turn = null;
   nodes.text.textContent = "";
@@ -246,7 +262,7 @@ function rest() {
   wellbeing.rested();
   drawState();
   by("rest-title").focus();
-  attempt(api.rest);
+  givenBack = running.then(() => attempt(api.rest));
 }
 
 function nudge(why) {
@@ -309,7 +325,7 @@ const actions = {
   labelling: { Enter: save, n: skip, z: back, b: toggleReveal, p: rest, l: toggleFine, e: peek, Escape: leave },
   after: { Enter: goOn, n: goOn, z: back, b: toggleReveal, p: rest, e: () => by("experts").scrollIntoView() },
   empty: { z: back, p: rest, Enter: goOn },
-  resting: { Enter: goOn },
+  resting: { Enter: resume },
   loading: {},
 };
 const LABEL_KEYS = { 1: "safe", s: "safe", 2: "needs_caution", c: "needs_caution", 3: "unsafe", u: "unsafe" };
@@ -365,7 +381,7 @@ function wire() {
   });
   for (const choice of choices) choice.addEventListener("change", () => choose(choice.value));
   const clicks = {
-    skip, back, reveal: toggleReveal, change: back, "go-on": goOn, resume: goOn, "empty-back": back, "leave-it": leave,
+    skip, back, reveal: toggleReveal, change: back, "go-on": goOn, resume, "empty-back": back, "leave-it": leave,
     "open-rest": rest, more: toggleFine, "nudge-rest": () => nudged(rest), "nudge-on": () => nudged(),
     "open-help": () => by("help").showModal(), "open-settings": () => by("settings").showModal(),
     "open-team": () => {
