@@ -17,7 +17,7 @@ from aiokafka.abc import AbstractTokenProvider
 from aiokafka.admin import AIOKafkaAdminClient
 from pydantic import SecretStr
 
-from stream import any_headers
+from stream import parsing
 from stream.errors import SettingsError
 from stream.security import TLS
 from stream.settings import PREFIX, Settings
@@ -96,7 +96,7 @@ class Credentials:
 
 def consumer(settings: Settings, *topics: str, **options: Any) -> AIOKafkaConsumer:
     """A consumer that commits nothing by itself."""
-    any_headers.install()
+    parsing.install()
     common = {"bootstrap_servers": settings.broker, "client_id": settings.app_id, "enable_auto_commit": False}
     made = AIOKafkaConsumer(*topics, **{**common, **options})
     secure(made._client, settings)

@@ -18,7 +18,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode.utils.queues import FlowControlEvent
 
-from stream import any_headers
+from stream import parsing
 from stream.intake import Intake, Order
 
 PATIENCE = 1.0
@@ -87,7 +87,7 @@ class BatchConsumer(driver.Consumer):
     _member = ""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        any_headers.install()
+        parsing.install()
         self.intakes: dict[TP, Intake] = {}
         super().__init__(*args, **kwargs)
 

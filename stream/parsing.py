@@ -1,26 +1,46 @@
-"""Records whose header names are not UTF-8, read like any other.
+"""What aiokafka makes of the bytes of a fetch, with two changes. Only this file touches its parsing of records.
 
-Kafka takes any bytes as a header's name, and so do Java's clients. aiokafka decodes names strictly and raises, for ever
-at the same offset: one such record would stop its partition for good. `install` has it read those batches again with
-what is not UTF-8 written as `\\xff`; all other batches are read by its own parser as before.
+Records whose header names are not UTF-8 are read like any other. Kafka takes any bytes as a header's name, and so do
+Java's clients. aiokafka decodes names strictly and raises, for ever at the same offset: one such record would stop its
+partition for good. `install` has it read those batches again with what is not UTF-8 written as `\\xff`; all other
+batches are read by its own parser as before.
 
-Only this file touches aiokafka's parsing of records."""
+A record is a struct that Python's collector does not walk: the thousands that wait in buffers took it a twentieth of a
+worker's time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, SupportsIndex, overload
 
 from aiokafka.consumer import fetcher
 from aiokafka.record.default_records import _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords, _MemoryRecordsPy
+from msgspec import Struct
 
 _strictly = fetcher.PartitionRecords._unpack_records
+
+
+class Record(Struct, gc=False):
+    """Has the fields of `aiokafka.ConsumerRecord`, in whose place it comes."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    timestamp_type: int
+    key: Any
+    value: Any
+    checksum: int | None
+    serialized_key_size: int
+    serialized_value_size: int
+    headers: Sequence[tuple[str, bytes]]
 
 
 def install() -> None:
     """For all of aiokafka's consumers of this process; once is enough, again does no harm."""
     fetcher.MemoryRecords = _Kept
+    fetcher.ConsumerRecord = Record
     fetcher.PartitionRecords._unpack_records = _unpacked
 
 
