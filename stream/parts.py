@@ -43,6 +43,8 @@ class Parts:
     def __init__(self, limit: int) -> None:
         self._parts: dict[str, dict[int, tuple[int, Packed]]] = {}
         self._totals: Bounded[str, Moments] = Bounded(limit, bytes_of)
+        self.newest: dict[int, int] = {}
+        """Of each partition, the last changelog offset that a record told of."""
 
     def __len__(self) -> int:
         return len(self._parts)
@@ -61,12 +63,16 @@ class Parts:
             if known[0] > offset:
                 return None
             if known[1].record() == record:
-                self._parts[key][partition] = offset, known[1]
+                self._keep(key, partition, offset, known[1])
                 return None
         packed = Packed(record)  # what is refused here must leave no trace
-        self._parts.setdefault(key, {})[partition] = offset, packed
+        self._keep(key, partition, offset, packed)
         self._totals.pop(key)
         return packed
+
+    def _keep(self, key: str, partition: int, offset: int, packed: Packed) -> None:
+        self._parts.setdefault(key, {})[partition] = offset, packed
+        self.newest[partition] = max(offset, self.newest.get(partition, offset))
 
     def total(self, key: str) -> Moments:
         """The sum over partitions, in the order of their numbers: workers with the same records agree bit for bit,

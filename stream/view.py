@@ -136,6 +136,10 @@ class MergedView:
             self._thresholds[context] = known
         return known[policy.name]
 
+    def told_of(self, partition: int) -> int:
+        """The last changelog offset of a partition that any of its moments reflect; -1 where there are none."""
+        return self._parts.newest.get(partition, -1)
+
     def contexts(self) -> list[str]:
         """Those with labels, asked for or not."""
         return list(dict.fromkeys(map(context_of_class, self._parts)))

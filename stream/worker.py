@@ -198,10 +198,25 @@ class Worker:
 
     async def _prepare(self) -> None:
         await self.view.ready()
+        self._warn_of_the_past()
         await self.swaps.ready()
         await self.fulfiller.prepare()
         await self.epochs.prepare()
         await self.weights.prepare()
+
+    def _warn_of_the_past(self) -> None:
+        """A changelog that was made anew, or lost its end, has its offsets again: of two moments, the view takes those
+        of the higher one."""
+        for partition in self.ownership.partitions.values():
+            told = self.view.told_of(partition.number)
+            if told >= partition.next_offset:
+                log.error(
+                    "moments_ahead",
+                    partition=partition.number,
+                    told_of=told,
+                    changelog_ends=partition.next_offset,
+                    remedy="what is learned is not seen before the changelog is as long: runbook, Lost broker",
+                )
 
     async def _committed(self, number: int) -> int:
         """Before which offset no turn of a partition is read again."""

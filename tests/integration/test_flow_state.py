@@ -166,6 +166,7 @@ def test_a_state_that_is_damaged_or_of_something_else_is_read_from_the_changelog
         worker.ready()
         assert discarded(worker) == {0, 1}
         asyncio.run(fill(settings, worker, "u"))
+        assert worker.events("moments_ahead") == []
     asyncio.run(make_anew(settings))
     with worker:
         worker.ready()
@@ -173,6 +174,10 @@ def test_a_state_that_is_damaged_or_of_something_else_is_read_from_the_changelog
             0: True,
             1: True,
         }
+        ahead = {
+            event["partition"]: event["told_of"] >= event["changelog_ends"] for event in worker.events("moments_ahead")
+        }
+        assert ahead == {0: True, 1: True}
 
 
 @contextmanager
