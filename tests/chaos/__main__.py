@@ -108,7 +108,9 @@ def main(
 
 
 def _results(done: Mapping[Piece, Run]) -> Results:
-    command = "python -m chaos " + " ".join(sys.argv[1:])
+    given = sys.argv[1:]
+    said = ["PATH" if before == "--previous" else word for before, word in zip(["", *given], given, strict=False)]
+    command = " ".join(["python -m chaos", *said])  # where a tree lies on this machine helps nobody
     return Results(f"{datetime.now(UTC):%Y-%m-%d}", command, len(os.sched_getaffinity(0)), tuple(done.values()))
 
 
