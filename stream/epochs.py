@@ -79,7 +79,7 @@ class Epochs:
         try:
             async with asyncio.timeout(self._deadline):
                 await self.look()
-        except TimeoutError as error:
+        except (TimeoutError, KafkaError) as error:
             seconds = f"{self._deadline:g} s"
             raise WriteError(f"{self._moments} was not read to its end in {seconds}: is all of it online?") from error
         self._is_prepared.set()
@@ -89,10 +89,14 @@ class Epochs:
         await self._is_prepared.wait()
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            await self.look()
+            try:
+                await self.look()
+            except KafkaError as error:
+                log.warning("epoch_waits", why=type(error).__name__, remedy="is the broker there? it is asked again")
 
     async def look(self) -> None:
-        """Whether the partitions have answered something; if so, once their moments are here it has effect."""
+        """Whether the partitions have answered something; if so, once their moments are here it has effect. Raises
+        KafkaError, with nothing changed, when the broker does not say what there is to read."""
         requests, partitions = self._countings.requests, self._partitions()
         looked = requests.heard, partitions
         if looked == self._looked:
@@ -103,11 +107,7 @@ class Epochs:
             tenant, (partition, offset) = asked.request.tenant, asked.place
             through[tenant] = _later(through.get(tenant, {}), {partition: offset})
         if (through, agreed) != (self._through, self._agreed):
-            try:
-                await self._view.reads_all(partitions)
-            except KafkaError as error:
-                log.warning("epoch_waits", why=type(error).__name__, remedy="is the broker there? it is asked again")
-                return
+            await self._view.reads_all(partitions)
             self._through, self._agreed = through, agreed
             self._begun()
         self._looked = looked

@@ -97,9 +97,8 @@ class WeightsPublisher:
     def begin(self) -> None:
         """A new owner of partition 0 has all contexts to say, as has one that hears of a new epoch. What was learned of
         those that nobody has spoken of yet may have been forecast from what does not count any more."""
-        contexts = self._view.contexts()
-        self._view.changed.update(contexts)
-        self._unsaid = {context for context in contexts if context not in self._view.baselines}
+        self._view.touch_all()
+        self._unsaid = self._view.changed - self._view.baselines.keys()
 
     async def prepare(self) -> None:
         """Before partition 0 is worked on: labels look for turns that were scored under an earlier count.

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from aiokafka.errors import KafkaTimeoutError
 
+from stream import epochs
 from stream.codecs import encode
 from stream.counting import Countings
 from stream.epochs import Epoch, Epochs
@@ -104,15 +105,22 @@ async def test_it_has_no_effect_before_the_moments_that_were_counted_anew_have_c
     assert (desk.of(), desk.begun) == ("+0.0", 1)
 
 
-async def test_a_broker_that_does_not_say_what_there_is_to_read_is_asked_again() -> None:
+async def test_a_broker_that_does_not_say_what_there_is_to_read_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     desk = Desk()
     desk.view.fails = True
     desk.revoke("mallory")
     desk.answer(0, 1)
-    await desk.epochs.look()
+    with pytest.raises(WriteError, match="is all of it online"):
+        await desk.epochs.prepare()
     assert desk.begun == 0
+    desk.epochs._is_prepared.set()
+    monkeypatch.setattr(epochs, "LOOK_SECONDS", 0.001)
+    running = asyncio.create_task(desk.epochs.run())
+    await asyncio.sleep(0.02)
+    assert (desk.begun, running.done()) == (0, False)
     desk.view.fails = False
-    await desk.epochs.look()
+    await asyncio.sleep(0.02)
+    running.cancel()
     assert (desk.of(), desk.begun) == ("+0.0", 1)
 
 
